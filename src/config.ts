@@ -1,0 +1,162 @@
+import { z } from 'zod'
+import { DEFAULT_SCHEDULE_S, scheduleProblem } from './core/schedule.ts'
+import { secretText } from './core/secret.ts'
+
+const list = z.string().transform((text) =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== ''),
+)
+const port = z.coerce.number('must be a port number').int().min(0).max(65_535)
+const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+const onOff = z.enum(['on', 'off']).transform((value) => value === 'on')
+
+const masterKey = z
+  .string()
+  .refine(
+    (text) => /^[A-Za-z0-9+/]{43}=$/.test(text),
+    'must be 32 bytes in base64 (make one with: openssl rand -base64 32)',
+  )
+  .pipe(secretText)
+
+/**
+ * Every setting: its shape, default and description in one place. `.env.example` and the table in the README are made from
+ * this object (`npm run settings`).
+ */
+export const settings = z.object({
+  DATABASE_URL: z
+    .url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' })
+    .pipe(secretText)
+    .optional()
+    .describe('Postgres 15 to 18. Unset: an embedded Postgres 18 with its data under `PATCHBAY_DIR`.'),
+  PORT: port.default(8787).describe('Port of the HTTP API; 0 takes any free one.'),
+  HOST: z.string().min(1).default('127.0.0.1').describe('Address the HTTP API listens on.'),
+  AUTH_JWKS_URL: httpUrl
+    .optional()
+    .describe("The identity provider's JWKS: tokens are checked against its public keys."),
+  AUTH_JWT_SECRET: z
+    .string()
+    .min(32, 'must have at least 32 characters')
+    .pipe(secretText)
+    .optional()
+    .describe('Shared secret for HS256 tokens on one-machine setups, instead of a JWKS. Embedded: made when unset.'),
+  AUTH_ISSUER: z.string().min(1).optional().describe('The `iss` every token must carry, if set.'),
+  AUTH_AUDIENCE: z.string().min(1).optional().describe('The `aud` every token must carry, if set.'),
+  AUTH_ORG_CLAIM: z
+    .string()
+    .regex(/^[A-Za-z0-9_:./-]+$/, 'must be the name of a claim, like orgs')
+    .optional()
+    .describe('Claim that may grant permissions per org, like `orgs`. Unset: only `org_members` grants.'),
+  MASTER_KEY: masterKey
+    .optional()
+    .describe('32 bytes, base64: wraps the keys of stored secrets. Embedded: made under `PATCHBAY_DIR` when unset.'),
+  EGRESS_ALLOW: list
+    .default([])
+    .describe('CIDRs, hosts or host:port that are not public and that URLs of any provider may reach all the same.'),
+  EGRESS_ALLOW_INTERNAL: list
+    .default([])
+    .describe('The same, for `internal-http` integrations only.'),
+  INTERNAL_HTTP_ORGS: list
+    .optional()
+    .describe('Org ids that may install `internal-http`. Unset: every org.'),
+  EGRESS_HTTP: z
+    .enum(['deny', 'allow'])
+    .default('deny')
+    .describe('Whether URLs may be plain http.'),
+  RETRY_SCHEDULE: list
+    .transform((items) => items.map(Number))
+    .superRefine((schedule, context) => {
+      const problem = scheduleProblem(schedule)
+      if (problem !== null) context.addIssue(problem)
+    })
+    .default(DEFAULT_SCHEDULE_S)
+    .describe('Seconds to wait after the first, second, … failed try.'),
+  RETENTION_DAYS: z.coerce
+    .number('must be a number of days')
+    .int()
+    .min(1)
+    .max(3650)
+    .default(30)
+    .describe('Days that events, the delivery log and tool runs are kept.'),
+  WORKER_CONCURRENCY: z.coerce
+    .number('must be a number')
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(512)
+    .describe('Deliveries one worker process has in flight at most.'),
+  DURABLE_LEASES: onOff
+    .default(true)
+    .describe('`off`: a crash of Postgres may repeat deliveries (never lose any), and claims get cheaper.'),
+  LOG_LEVEL: z
+    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+    .default('info')
+    .describe('Least severe log line that is written.'),
+  LLM_BASE_URL: httpUrl
+    .optional()
+    .describe('OpenAI-compatible API of the reference chat. Unset: a small built-in demo model.'),
+  LLM_API_KEY: secretText.optional().describe('Key for `LLM_BASE_URL`.'),
+  LLM_MODEL: z.string().min(1).optional().describe('Model name at `LLM_BASE_URL`.'),
+  PATCHBAY_DIR: z
+    .string()
+    .min(1)
+    .default('.patchbay')
+    .describe('Where the embedded Postgres and the keys made for it live.'),
+  EMBEDDED_PG_PORT: port
+    .default(0)
+    .describe('Port of the embedded Postgres; 0 keeps the last one, or takes a free one.'),
+})
+
+export type Config = z.output<typeof settings>
+
+/** Settings that cannot be used, one line each. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  readonly problems: readonly string[]
+
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'))
+    this.problems = problems
+  }
+}
+
+/**
+ * Parses the whole environment, once. An empty value counts as unset.
+ *
+ * @throws ConfigError with one line for each problem, naming the setting
+ */
+export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const given = Object.fromEntries(
+    Object.keys(settings.shape)
+      .map((name) => [name, env[name]])
+      .filter(([, value]) => value !== undefined && value !== ''),
+  )
+  const parsed = settings.safeParse(given)
+  const problems = parsed.success
+    ? combinationProblems(parsed.data)
+    : parsed.error.issues.map((issue) => `${String(issue.path[0])}: ${issue.message}`)
+  if (!parsed.success || problems.length > 0) throw new ConfigError(problems)
+  return parsed.data
+}
+
+function combinationProblems(config: Config): string[] {
+  const problems: string[] = []
+  const isEmbedded = config.DATABASE_URL === undefined
+  const hasSecret = config.AUTH_JWT_SECRET !== undefined
+  if (config.AUTH_JWKS_URL !== undefined && hasSecret) {
+    problems.push('AUTH_JWT_SECRET: must not be set beside AUTH_JWKS_URL; choose one')
+  }
+  if (!isEmbedded && config.AUTH_JWKS_URL === undefined && !hasSecret) {
+    problems.push('AUTH_JWKS_URL: must be set (or AUTH_JWT_SECRET) where DATABASE_URL is')
+  }
+  if (!isEmbedded && config.MASTER_KEY === undefined) {
+    problems.push(
+      'MASTER_KEY: must be set where DATABASE_URL is (make one with: openssl rand -base64 32)',
+    )
+  }
+  if (config.LLM_BASE_URL !== undefined && config.LLM_MODEL === undefined) {
+    problems.push('LLM_MODEL: must be set where LLM_BASE_URL is')
+  }
+  return problems
+}

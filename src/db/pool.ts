@@ -1,0 +1,41 @@
+import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres'
+import pg from 'pg'
+import * as schema from './schema.ts'
+
+export type Db = NodePgDatabase<typeof schema>
+export type DbTx = Parameters<Parameters<Db['transaction']>[0]>[0]
+
+/** The least a statement needs: a pool, a client, or a transaction's client. */
+export interface Queryable {
+  query<Row extends pg.QueryResultRow>(config: pg.QueryConfig): Promise<pg.QueryResult<Row>>
+}
+
+export interface PoolOptions {
+  readonly url: string
+  readonly max: number
+  readonly applicationName: string
+  /** false: commits do not wait for the disk. Only for work that may be repeated after a crash of Postgres. */
+  readonly isDurable?: boolean
+  readonly onError: (error: Error) => void
+}
+
+/** A pool whose sessions all speak UTC; a connection that breaks while idle is reported and replaced. */
+export function openPool(options: PoolOptions): pg.Pool {
+  const sessionOptions = ['-c timezone=UTC', '-c statement_timeout=60000']
+  if (options.isDurable === false) sessionOptions.push('-c synchronous_commit=off')
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.max,
+    application_name: options.applicationName,
+    options: sessionOptions.join(' '),
+    connectionTimeoutMillis: 5000,
+    idleTimeoutMillis: 30_000,
+    keepAlive: true,
+  })
+  pool.on('error', options.onError)
+  return pool
+}
+
+export function makeDb(pool: pg.Pool): Db {
+  return drizzle(pool, { schema })
+}

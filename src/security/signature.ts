@@ -1,0 +1,107 @@
+import { createHmac, createSecretKey, hash, randomBytes, timingSafeEqual } from 'node:crypto'
+
+const PREFIX = 'whsec_'
+const DEFAULT_TOLERANCE_S = 300
+
+/** The two signatures of one webhook, in the values of their headers. */
+export interface SignatureHeaders {
+  /** `webhook-signature`: one `v1,<base64>` for each secret that is still valid, space-separated */
+  readonly standard: string
+  /** `X-AI-Chat-Signature`: lower-case hex, by the newest secret */
+  readonly plain: string
+}
+
+export type Sign = (id: string, timestampS: number, body: string | Buffer) => SignatureHeaders
+
+/** A new signing secret: `whsec_` and 32 random bytes in base64. */
+export function newSigningSecret(): string {
+  return PREFIX + randomBytes(32).toString('base64')
+}
+
+/**
+ * Prepares signing with a subscription's secrets, newest first. Standard Webhooks 1.0 signs `id.timestamp.body` with the
+ * secret's decoded bytes; the plain signature is over the body alone with the secret's text as key.
+ */
+export function makeSign(secrets: readonly string[]): Sign {
+  const [newest] = secrets
+  if (newest === undefined) throw new Error('a subscription has at least one secret')
+  const plainKey = createSecretKey(Buffer.from(newest))
+  const keys = secrets.map((secret) => createSecretKey(secretBytes(secret)))
+  return (id, timestampS, body) => {
+    const head = `${id}.${timestampS}.`
+    return {
+      standard: keys
+        .map((key) => `v1,${createHmac('sha256', key).update(head).update(body).digest('base64')}`)
+        .join(' '),
+      plain: createHmac('sha256', plainKey).update(body).digest('hex'),
+    }
+  }
+}
+
+export class WebhookVerificationError extends Error {
+  override readonly name = 'WebhookVerificationError'
+}
+
+/** A webhook whose signature held. */
+export interface WebhookEvent {
+  readonly id: string
+  readonly type: string
+  readonly timestamp: string
+  readonly orgId: string
+  readonly conversationId?: string
+  readonly data: Record<string, unknown>
+}
+
+export interface VerifyOptions {
+  /** How far `webhook-timestamp` may be off, both ways. Default 300. */
+  readonly toleranceS?: number
+  readonly nowS?: number
+}
+
+/**
+ * Verifies a webhook on the receiving side (Standard Webhooks 1.0) and parses it. Give it the raw body, before any parsing:
+ * the signature is over those bytes.
+ *
+ * @param headers with lower-case names, as Node gives them
+ * @throws WebhookVerificationError when a header is missing, the time is off, or no signature fits
+ */
+export function verifyWebhook(
+  secret: string,
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+  rawBody: string | Buffer,
+  options: VerifyOptions = {},
+): WebhookEvent {
+  const id = headerText(headers, 'webhook-id')
+  const timestamp = headerText(headers, 'webhook-timestamp')
+  const signatures = headerText(headers, 'webhook-signature')
+  const nowS = options.nowS ?? Date.now() / 1000
+  const isTimestamp = /^\d{1,12}$/.test(timestamp)
+  if (!isTimestamp || Math.abs(nowS - Number(timestamp)) > (options.toleranceS ?? DEFAULT_TOLERANCE_S)) {
+    throw new WebhookVerificationError('webhook-timestamp is not within the tolerance')
+  }
+  const expected = createHmac('sha256', secretBytes(secret))
+    .update(`${id}.${timestamp}.`)
+    .update(rawBody)
+    .digest('base64')
+  const isSigned = signatures.split(' ').some((entry) => isSameText(entry, `v1,${expected}`))
+  if (!isSigned) throw new WebhookVerificationError('no signature fits')
+  return JSON.parse(rawBody.toString())
+}
+
+/** Compares in constant time, whatever the lengths. */
+export function isSameText(a: string, b: string): boolean {
+  return timingSafeEqual(hash('sha256', a, 'buffer'), hash('sha256', b, 'buffer'))
+}
+
+function secretBytes(secret: string): Buffer {
+  return Buffer.from(secret.startsWith(PREFIX) ? secret.slice(PREFIX.length) : secret, 'base64')
+}
+
+function headerText(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+  name: string,
+): string {
+  const value = headers[name]
+  if (typeof value === 'string' && value !== '') return value
+  throw new WebhookVerificationError(`${name} is missing`)
+}
