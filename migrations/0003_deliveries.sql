@@ -30,8 +30,22 @@ create table patchbay.delivery_queue (
 
 create index delivery_queue_ready on patchbay.delivery_queue (subscription_id, id) where ready;
 create index delivery_queue_due on patchbay.delivery_queue (due_at) where not ready;
-create index delivery_queue_waiting on patchbay.delivery_queue (subscription_id)
+create index delivery_queue_waiting on patchbay.delivery_queue (subscription_id, id)
   where not ready and lease_token is null;
+
+-- The ids of what is owed to one subscription, each part by its own partial index. A lease lasts seconds, so leased rows
+-- are found among those due within minutes.
+create function patchbay.owed_to(subscription uuid) returns setof uuid
+  language sql stable strict as $$
+    select q.id from patchbay.delivery_queue as q where q.ready and q.subscription_id = subscription
+    union all
+    select q.id from patchbay.delivery_queue as q
+    where not q.ready and q.lease_token is null and q.subscription_id = subscription
+    union all
+    select q.id from patchbay.delivery_queue as q
+    where not q.ready and q.due_at < now() + interval '5 minutes'
+      and q.lease_token is not null and q.subscription_id = subscription
+  $$;
 
 -- One row per try, and one for each end that came without a try (canceled, expired). Append-only; partitioned by
 -- delivery_id, so that the tries of one delivery stand together and leave together.
@@ -54,6 +68,8 @@ create table patchbay.webhook_delivery_log (
 
 create index webhook_delivery_log_by_org on patchbay.webhook_delivery_log (org_id, delivery_id);
 create index webhook_delivery_log_by_subscription on patchbay.webhook_delivery_log (subscription_id, delivery_id);
+create index webhook_delivery_log_not_delivered on patchbay.webhook_delivery_log (org_id, delivery_id)
+  where is_final and outcome <> 'delivered';
 create index webhook_delivery_log_by_event on patchbay.webhook_delivery_log (event_id);
 
 create table patchbay.webhook_delivery_log_default partition of patchbay.webhook_delivery_log default;

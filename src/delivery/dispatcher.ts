@@ -1,0 +1,191 @@
+import { randomUUID } from 'node:crypto'
+import type { Outcome } from '../core/delivery.ts'
+import { type Settlement, settle } from '../core/settle.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { LaneConfig, Tried } from './attempt.ts'
+import type { AttemptRecord, Claim, Claimed, ClaimedRow, Next } from './queries.ts'
+import { makeSignal } from './signal.ts'
+
+const FIRST_LANE = '00000000-0000-0000-0000-000000000000'
+const UNOPENED: Outcome = { kind: 'interrupted', error: 'the subscription could not be opened' }
+const RELAY_BATCH = 1000
+const MAX_LANES_PER_CLAIM = 512
+
+export interface DispatcherDeps {
+  readonly relay: (limit: number) => Promise<{ events: number; deliveries: number }>
+  readonly promote: (limit: number) => Promise<number>
+  readonly claim: (claim: Claim) => Promise<Claimed>
+  readonly holdLane: (subscriptionId: string) => Promise<void>
+  readonly lanesOf: (rows: readonly ClaimedRow[]) => Promise<Map<string, LaneConfig>>
+  readonly attempt: (row: ClaimedRow, lane: LaneConfig, signal: AbortSignal) => Promise<Tried>
+  readonly recorder: {
+    readonly add: (record: AttemptRecord) => void
+    readonly unrecorded: () => number
+    readonly flush: () => Promise<void>
+  }
+  readonly random: () => number
+  readonly log: Log
+  readonly concurrency: number
+  /** Deliveries of one lane in flight in this process, about. */
+  readonly laneConcurrency: number
+  readonly pollMs: number
+  readonly leaseMs: number
+  /** How long deliveries in flight may take to end when we stop, before they are interrupted. */
+  readonly graceMs: number
+}
+
+/**
+ * The loop of one worker process: relay, claim, send, record, until nothing is due; then it sleeps until it is woken or the
+ * next poll. Slots are what bounds it: a delivery holds one from its claim until its outcome is written.
+ */
+export function makeDispatcher(deps: DispatcherDeps) {
+  const changed = makeSignal()
+  const attempts = new AbortController()
+  const inFlight = new Map<string, number>()
+  let inFlightTotal = 0
+  let afterLane = FIRST_LANE
+
+  const freeSlots = () => deps.concurrency - inFlightTotal - deps.recorder.unrecorded()
+  const busyLanes = () =>
+    [...inFlight].filter(([, count]) => count >= deps.laneConcurrency).map(([lane]) => lane)
+
+  function start(row: ClaimedRow, lane: LaneConfig): void {
+    const id = row.subscription_id
+    inFlightTotal += 1
+    inFlight.set(id, (inFlight.get(id) ?? 0) + 1)
+    deps
+      .attempt(row, lane, attempts.signal)
+      .catch((error: unknown): Tried => {
+        deps.log.error({ err: error, delivery_id: row.delivery_id }, 'delivery.attempt_broke')
+        return { outcome: { kind: 'interrupted', error: 'an error inside Patchbay' }, durationMs: 0 }
+      })
+      .then(({ outcome, durationMs }) => {
+        inFlightTotal -= 1
+        const left = (inFlight.get(id) ?? 1) - 1
+        if (left === 0) inFlight.delete(id)
+        else inFlight.set(id, left)
+        deps.recorder.add(toRecord(row, outcome, durationMs, lane.scheduleS, deps.random()))
+        logAttempt(deps.log, row, outcome, durationMs)
+        if (freeSlots() * 4 >= deps.concurrency) changed.set()
+      })
+      // biome-ignore lint/suspicious/noConsole: the last resort when even the log threw
+      .catch(console.error)
+  }
+
+  /** Claims what there is room for. Returns whether there may be more. */
+  async function claimAndStart(): Promise<boolean> {
+    const slots = freeSlots()
+    if (slots * 4 < deps.concurrency && inFlightTotal > 0) return false
+    const claim: Claim = {
+      slots,
+      perLane: deps.laneConcurrency,
+      lanes: Math.min(slots, MAX_LANES_PER_CLAIM),
+      afterLane,
+      busyLanes: busyLanes(),
+      leaseMs: deps.leaseMs,
+      leaseToken: randomUUID(),
+    }
+    const { deliveries, deadLanes } = await deps.claim(claim)
+    for (const lane of deadLanes) await deps.holdLane(lane)
+    const lanes = await deps.lanesOf(deliveries)
+    for (const row of deliveries) {
+      const lane = lanes.get(row.subscription_id)
+      if (lane === undefined) deps.recorder.add(toRecord(row, UNOPENED, 0, [], deps.random()))
+      else start(row, lane)
+    }
+    // On to the lanes behind the last one; from the first again when there are none behind it.
+    const wasFirst = afterLane === FIRST_LANE
+    const seen = new Set([...deadLanes, ...deliveries.map((row) => row.subscription_id)])
+    afterLane = seen.size < claim.lanes ? FIRST_LANE : maxOf(seen)
+    return deliveries.length > 0 || deadLanes.length > 0 || !wasFirst
+  }
+
+  async function drain(signal: AbortSignal): Promise<void> {
+    let hasMore = true
+    while (hasMore && !signal.aborted) {
+      const relayed = await deps.relay(RELAY_BATCH)
+      const promoted = await deps.promote(RELAY_BATCH)
+      const claimed = await claimAndStart()
+      hasMore = relayed.events > 0 || promoted > 0 || claimed
+    }
+  }
+
+  return {
+    /** Look now: something was committed. */
+    wake: () => changed.set(),
+
+    /** Runs until the signal; then ends what is in flight, or interrupts it after the grace, and writes all outcomes. */
+    async run(signal: AbortSignal): Promise<void> {
+      const wake = () => changed.set()
+      signal.addEventListener('abort', wake)
+      while (!signal.aborted) {
+        try {
+          await drain(signal)
+        } catch (error) {
+          deps.log.warn({ err: error }, 'dispatcher.database_unavailable')
+          await changed.wait(1000)
+        }
+        await changed.wait(deps.pollMs)
+      }
+      signal.removeEventListener('abort', wake)
+      const deadline = performance.now() + deps.graceMs
+      while (inFlightTotal > 0 && performance.now() < deadline) {
+        await changed.wait(50)
+      }
+      attempts.abort()
+      while (inFlightTotal > 0) await changed.wait(10)
+      await deps.recorder.flush()
+    },
+  }
+}
+
+function toRecord(
+  row: ClaimedRow,
+  outcome: Outcome,
+  durationMs: number,
+  scheduleS: readonly number[],
+  dice: number,
+): AttemptRecord {
+  const tried = { trigger: row.trigger, step: row.step, isResumable: row.is_resumable }
+  const next = settle(tried, outcome, scheduleS, dice)
+  return {
+    deliveryId: row.delivery_id,
+    leaseToken: row.lease_token,
+    attempt: row.attempt,
+    trigger: row.trigger,
+    outcome: outcome.kind,
+    next: nextOf(next),
+    afterMs: next.kind === 'again' ? next.afterMs : 0,
+    statusCode: 'statusCode' in outcome ? outcome.statusCode : null,
+    durationMs,
+    error: 'error' in outcome ? outcome.error : null,
+    snippet: 'snippet' in outcome ? outcome.snippet : null,
+  }
+}
+
+function nextOf(settlement: Settlement): Next {
+  if (settlement.kind !== 'again') return settlement.kind
+  return settlement.spends ? 'retry' : 'free'
+}
+
+function logAttempt(log: Log, row: ClaimedRow, outcome: Outcome, durationMs: number): void {
+  log.info(
+    {
+      org_id: row.org_id,
+      subscription_id: row.subscription_id,
+      event_id: row.event_id,
+      delivery_id: row.delivery_id,
+      attempt: row.attempt,
+      outcome: outcome.kind,
+      status_code: 'statusCode' in outcome ? outcome.statusCode : undefined,
+      duration_ms: durationMs,
+    },
+    'delivery.attempted',
+  )
+}
+
+function maxOf(ids: ReadonlySet<string>): string {
+  let max = FIRST_LANE
+  for (const id of ids) if (id > max) max = id
+  return max
+}

@@ -1,0 +1,72 @@
+import type { ClaimedRow, LaneRow } from './queries.ts'
+
+/** What a try needs to know of its subscription, secrets opened and URL parsed once. */
+export interface Lane<Config> {
+  readonly subscriptionRevision: number
+  readonly integrationRevision: number
+  /** When it must be opened again because a secret expires. Unix ms. */
+  readonly staleAtMs: number
+  readonly config: Config
+}
+
+export interface LanesDeps<Config> {
+  readonly load: (ids: readonly string[]) => Promise<LaneRow[]>
+  readonly open: (row: LaneRow, nowMs: number) => Promise<{ config: Config; staleAtMs: number }>
+  /** A subscription that cannot be opened: a key that is missing, say. */
+  readonly onBroken: (subscriptionId: string, error: unknown) => void
+  readonly nowMs: () => number
+  readonly maxLanes: number
+}
+
+/**
+ * Opened subscriptions, kept while their revisions hold. A claim carries the current revisions, so a change is seen by
+ * the next claim, whichever process made it.
+ */
+export function makeLanes<Config>(deps: LanesDeps<Config>) {
+  const cache = new Map<string, Lane<Config>>()
+
+  const isFresh = (row: ClaimedRow): boolean => {
+    const lane = cache.get(row.subscription_id)
+    return (
+      lane !== undefined &&
+      lane.subscriptionRevision === row.subscription_revision &&
+      lane.integrationRevision === row.integration_revision &&
+      lane.staleAtMs > deps.nowMs()
+    )
+  }
+
+  /** Configs by subscription id for these rows. A lane that cannot be opened is missing. */
+  return async function lanesOf(rows: readonly ClaimedRow[]): Promise<Map<string, Config>> {
+    const stale = new Set<string>()
+    for (const row of rows) if (!isFresh(row)) stale.add(row.subscription_id)
+    if (stale.size > 0) {
+      const loaded = await deps.load([...stale])
+      const nowMs = deps.nowMs()
+      await Promise.all(
+        loaded.map(async (row) => {
+          try {
+            const opened = await deps.open(row, nowMs)
+            cache.set(row.subscription_id, {
+              subscriptionRevision: row.subscription_revision,
+              integrationRevision: row.integration_revision,
+              ...opened,
+            })
+          } catch (error) {
+            cache.delete(row.subscription_id)
+            deps.onBroken(row.subscription_id, error)
+          }
+        }),
+      )
+    }
+    const lanes = new Map<string, Config>()
+    for (const { subscription_id } of rows) {
+      const lane = cache.get(subscription_id)
+      if (lane !== undefined) lanes.set(subscription_id, lane.config)
+    }
+    for (const id of cache.keys()) {
+      if (cache.size <= deps.maxLanes) break
+      cache.delete(id)
+    }
+    return lanes
+  }
+}

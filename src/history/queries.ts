@@ -1,0 +1,284 @@
+import type { DeliveryStatus, OutcomeKind, Trigger } from '../core/delivery.ts'
+import type { Queryable } from '../db/pool.ts'
+
+export interface DeliveryFilter {
+  readonly webhookId: string | null
+  readonly integrationId: string | null
+  readonly status: DeliveryStatus | null
+  readonly eventType: string | null
+  readonly eventId: string | null
+  readonly since: Date | null
+  readonly until: Date | null
+}
+
+/**
+ * The ids of a page of an org's deliveries, newest first. What is owed is found lane by lane (each by an index of the queue),
+ * what is final in the log. Not a named statement, so that the planner sees which filters are set and picks the index.
+ */
+const PAGE = `
+with sub as (
+  select s.id
+  from patchbay.webhook_subscriptions as s
+  where s.org_id = $1 and ($2::uuid is null or s.id = $2) and ($3::uuid is null or s.integration_id = $3)
+),
+bounds as (
+  select
+    least(coalesce($8::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'), coalesce(patchbay.id_floor($7::timestamptz), 'ffffffff-ffff-ffff-ffff-ffffffffffff')) as below,
+    greatest(coalesce(patchbay.id_floor($6::timestamptz), '00000000-0000-0000-0000-000000000000'), coalesce($5::uuid, '00000000-0000-0000-0000-000000000000')) as from_id
+),
+owed as (
+  select q.id
+  from sub
+  cross join bounds
+  cross join lateral (
+    (
+      select r.id, r.event_id from patchbay.delivery_queue as r
+      where r.ready and r.subscription_id = sub.id and r.id < bounds.below and r.id >= bounds.from_id
+        and ($5::uuid is null or r.event_id = $5)
+        and ($4::text is null or exists (select from patchbay.outbox_events as e where e.id = r.event_id and e.type = $4))
+      order by r.id desc limit $9
+    )
+    union all
+    (
+      select w.id, w.event_id from patchbay.delivery_queue as w
+      where not w.ready and w.lease_token is null and w.subscription_id = sub.id
+        and w.id < bounds.below and w.id >= bounds.from_id
+        and ($5::uuid is null or w.event_id = $5)
+        and ($4::text is null or exists (select from patchbay.outbox_events as e where e.id = w.event_id and e.type = $4))
+      order by w.id desc limit $9
+    )
+    union all
+    (
+      select l.id, l.event_id from patchbay.delivery_queue as l
+      where not l.ready and l.due_at < now() + interval '5 minutes' and l.lease_token is not null
+        and l.subscription_id = sub.id and l.id < bounds.below and l.id >= bounds.from_id
+        and ($5::uuid is null or l.event_id = $5)
+        and ($4::text is null or exists (select from patchbay.outbox_events as e where e.id = l.event_id and e.type = $4))
+      order by l.id desc limit $9
+    )
+  ) as q
+  where $10::text is null or $10 = 'owed'
+),
+final as (
+  select l.delivery_id as id
+  from patchbay.webhook_delivery_log as l
+  where l.org_id = $1 and l.is_final
+    and l.delivery_id < (select below from bounds) and l.delivery_id >= (select from_id from bounds)
+    and ($2::uuid is null or l.subscription_id = $2)
+    and ($3::uuid is null or l.subscription_id in (select id from sub))
+    and ($5::uuid is null or l.event_id = $5)
+    and ($4::text is null or exists (select from patchbay.outbox_events as e where e.id = l.event_id and e.type = $4))
+    and ($10::text is null or $10 <> 'owed')
+    and ($11::text[] is null or l.outcome = any ($11))
+    and not exists (select from patchbay.delivery_queue as q where q.id = l.delivery_id)
+    and not exists (
+      select from patchbay.webhook_delivery_log as later
+      where later.org_id = l.org_id and later.delivery_id = l.delivery_id
+        and later.is_final and later.created_at > l.created_at
+    )
+  order by l.delivery_id desc
+  limit $9
+)
+select id from owed union all select id from final
+order by id desc
+limit $9`
+
+const OUTCOMES: Readonly<Record<DeliveryStatus, readonly OutcomeKind[] | string[] | null>> = {
+  owed: null,
+  delivered: ['delivered'],
+  failed: ['failed', 'throttled', 'gone', 'blocked'],
+  expired: ['expired'],
+  canceled: ['canceled'],
+}
+
+export async function pageOfDeliveries(
+  db: Queryable,
+  orgId: string,
+  filter: DeliveryFilter,
+  below: string | null,
+  limit: number,
+): Promise<string[]> {
+  const { rows } = await db.query<{ id: string }>({
+    text: PAGE,
+    values: [
+      orgId,
+      filter.webhookId,
+      filter.integrationId,
+      filter.eventType,
+      filter.eventId,
+      filter.since,
+      filter.until,
+      below,
+      limit,
+      filter.status,
+      filter.status === null ? null : OUTCOMES[filter.status],
+    ],
+  })
+  return rows.map((row) => row.id)
+}
+
+export interface DeliveryRow {
+  readonly delivery_id: string
+  readonly event_id: string
+  readonly event_type: string | null
+  readonly subscription_id: string
+  readonly url: string | null
+  readonly status: DeliveryStatus
+  readonly attempts: number
+  readonly next_attempt_at: Date | null
+  readonly last_status_code: number | null
+  readonly last_error: string | null
+  readonly created_at: Date
+  readonly finished_at: Date | null
+}
+
+const DELIVERIES = `
+select
+  delivery_id, event_id, event_type, subscription_id, url, status, attempts, next_attempt_at, last_status_code,
+  last_error, created_at, finished_at
+from patchbay.webhook_deliveries
+where org_id = $1 and delivery_id = any ($2::uuid[])
+order by delivery_id desc`
+
+export async function readDeliveries(
+  db: Queryable,
+  orgId: string,
+  ids: readonly string[],
+): Promise<DeliveryRow[]> {
+  const { rows } = await db.query<DeliveryRow>({ text: DELIVERIES, values: [orgId, ids] })
+  return rows
+}
+
+export interface AttemptRow {
+  readonly attempt: number
+  readonly outcome: OutcomeKind | 'canceled'
+  readonly status_code: number | null
+  readonly duration_ms: number | null
+  readonly error: string | null
+  readonly response_snippet: string | null
+  readonly trigger: Trigger
+  readonly created_at: Date
+}
+
+const ATTEMPTS = `
+select attempt, outcome, status_code, duration_ms, error, response_snippet, trigger, created_at
+from patchbay.webhook_delivery_log
+where org_id = $1 and delivery_id = $2
+order by created_at`
+
+export async function readAttempts(
+  db: Queryable,
+  orgId: string,
+  deliveryId: string,
+): Promise<AttemptRow[]> {
+  const { rows } = await db.query<AttemptRow>({ text: ATTEMPTS, values: [orgId, deliveryId] })
+  return rows
+}
+
+/**
+ * Makes a delivery ready now, marked as manual. One that is owed keeps its place in the schedule (`resume_at`); one that is
+ * final is owed again for this one try. One that is ready or leased is left alone: it is on its way.
+ */
+const RETRY = `
+with target as (
+  select v.delivery_id, v.subscription_id, v.event_id, v.event_type, v.status,
+    s.is_active and s.deleted_at is null and i.is_enabled and i.deleted_at is null as is_live,
+    s.deleted_at is not null or i.deleted_at is not null as is_deleted
+  from patchbay.webhook_deliveries as v
+  join patchbay.webhook_subscriptions as s on s.id = v.subscription_id
+  join patchbay.org_integrations as i on i.id = s.integration_id
+  where v.org_id = $1 and v.delivery_id = $2
+),
+sooner as (
+  update patchbay.delivery_queue as q
+  set ready = true, trigger = 'manual', due_at = now(),
+    resume_at = case when q.trigger = 'manual' then q.resume_at when q.due_at = 'infinity' then now() else q.due_at end
+  from target as t
+  where q.id = t.delivery_id and t.is_live and not q.ready and q.lease_token is null
+  returning q.id
+),
+again as (
+  insert into patchbay.delivery_queue (id, org_id, subscription_id, event_id, attempt, trigger)
+  select t.delivery_id, $1, t.subscription_id, t.event_id, last.attempt + (last.outcome not in ('expired', 'canceled'))::int,
+    'manual'
+  from target as t
+  cross join lateral (
+    select l.attempt, l.outcome
+    from patchbay.webhook_delivery_log as l
+    where l.org_id = $1 and l.delivery_id = t.delivery_id and l.is_final
+    order by l.created_at desc
+    limit 1
+  ) as last
+  where t.status <> 'owed' and t.is_live and t.event_type is not null
+  on conflict (id) do nothing
+)
+select is_live, is_deleted, event_type is not null as has_body from target`
+
+export interface RetryRow {
+  readonly is_live: boolean
+  readonly is_deleted: boolean
+  readonly has_body: boolean
+}
+
+export async function retryDelivery(
+  db: Queryable,
+  orgId: string,
+  deliveryId: string,
+): Promise<RetryRow | null> {
+  const { rows } = await db.query<RetryRow>({ text: RETRY, values: [orgId, deliveryId] })
+  return rows[0] ?? null
+}
+
+export interface EventFilter {
+  readonly type: string | null
+  readonly conversationId: string | null
+  readonly since: Date | null
+  readonly until: Date | null
+}
+
+export interface EventRow {
+  readonly id: string
+  readonly org_id: string
+  readonly type: string
+  readonly conversation_id: string | null
+  readonly data: unknown
+  readonly occurred_at: Date
+  readonly created_at: Date
+}
+
+const EVENT_COLUMNS =
+  'id, org_id, type, conversation_id, data, occurred_at, patchbay.id_time(id) as created_at'
+
+const EVENTS = `
+select ${EVENT_COLUMNS}
+from patchbay.outbox_events
+where org_id = $1
+  and ($2::text is null or type = $2)
+  and ($3::text is null or conversation_id = $3)
+  and ($4::timestamptz is null or id >= patchbay.id_floor($4))
+  and ($5::timestamptz is null or id < patchbay.id_floor($5))
+  and ($6::uuid is null or id < $6)
+order by id desc
+limit $7`
+
+export async function listEvents(
+  db: Queryable,
+  orgId: string,
+  filter: EventFilter,
+  below: string | null,
+  limit: number,
+): Promise<EventRow[]> {
+  const { type, conversationId, since, until } = filter
+  const { rows } = await db.query<EventRow>({
+    text: EVENTS,
+    values: [orgId, type, conversationId, since, until, below, limit],
+  })
+  return rows
+}
+
+const EVENT = `select ${EVENT_COLUMNS} from patchbay.outbox_events where org_id = $1 and id = $2`
+
+export async function findEvent(db: Queryable, orgId: string, id: string): Promise<EventRow | null> {
+  const { rows } = await db.query<EventRow>({ text: EVENT, values: [orgId, id] })
+  return rows[0] ?? null
+}

@@ -1,0 +1,61 @@
+import type { Provider } from '../core/provider.ts'
+import type { Keyring } from '../security/keyring.ts'
+import { makeSign } from '../security/signature.ts'
+import { sealContext } from './subscription.ts'
+
+/** The sealed columns of a subscription, as the worker loads them. */
+interface SealedSubscription {
+  readonly subscription_id: string
+  readonly org_id: string
+  readonly provider_key: string
+  readonly url: string
+  readonly sealed_url: Buffer | null
+  readonly secrets: Buffer
+  readonly headers: Buffer | null
+  readonly max_age_seconds: number | null
+  readonly retry_schedule: number[] | null
+  readonly content: 'thin' | 'full'
+}
+
+interface StoredSecret {
+  readonly secret: string
+  /** ISO 8601; null: until it is rotated. */
+  readonly expiresAt: string | null
+}
+
+interface OpenLaneDeps<Verdict> {
+  readonly keyring: Keyring
+  readonly getProvider: (key: string) => Provider
+  readonly judgeUrl: (url: string, network: Provider['network']) => Verdict
+  readonly defaultScheduleS: readonly number[]
+}
+
+/** Opens a subscription for sending: decrypts once, parses the URL once, prepares the keys of every valid secret. */
+export function makeOpenLane<Verdict>(deps: OpenLaneDeps<Verdict>) {
+  return async function openLane(row: SealedSubscription, nowMs: number) {
+    const open = (column: string, sealed: Buffer) =>
+      deps.keyring.open(sealContext(row.org_id, row.subscription_id, column), sealed)
+    const provider = deps.getProvider(row.provider_key)
+    const url = row.sealed_url === null ? row.url : await open('sealed_url', row.sealed_url)
+    const headers: Record<string, string> =
+      row.headers === null ? {} : JSON.parse(await open('headers', row.headers))
+    const stored: StoredSecret[] = JSON.parse(await open('secrets', row.secrets))
+    const expiryOf = ({ expiresAt }: StoredSecret) =>
+      expiresAt === null ? Number.POSITIVE_INFINITY : Date.parse(expiresAt)
+    const valid = stored.filter((entry) => expiryOf(entry) > nowMs)
+    return {
+      staleAtMs: Math.min(...valid.map(expiryOf)),
+      config: {
+        url: deps.judgeUrl(url, provider.network),
+        network: provider.network,
+        headers: Object.entries(headers).flat(),
+        sign: makeSign(valid.map((entry) => entry.secret)),
+        scheduleS: row.retry_schedule ?? deps.defaultScheduleS,
+        maxAgeS: row.max_age_seconds,
+        content: row.content,
+        render: provider.render,
+        judge: provider.judge,
+      },
+    }
+  }
+}
