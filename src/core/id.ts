@@ -1,7 +1,14 @@
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
+const ORG_ID = /^[A-Za-z0-9][A-Za-z0-9_.:@|-]{0,127}$/
+
 export function isUuid(text: string): boolean {
   return UUID.test(text)
+}
+
+/** Org ids are the host's: letters, digits and `_ . : @ | -`, 128 characters at most. */
+export function isOrgId(text: string): boolean {
+  return ORG_ID.test(text)
 }
 
 /**

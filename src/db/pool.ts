@@ -16,18 +16,20 @@ export interface PoolOptions {
   readonly applicationName: string
   /** false: commits do not wait for the disk. Only for work that may be repeated after a crash of Postgres. */
   readonly isDurable?: boolean
+  /** Session settings, `name=value`. */
+  readonly settings?: readonly string[]
   readonly onError: (error: Error) => void
 }
 
 /** A pool whose sessions all speak UTC; a connection that breaks while idle is reported and replaced. */
 export function openPool(options: PoolOptions): pg.Pool {
-  const sessionOptions = ['-c timezone=UTC', '-c statement_timeout=60000']
-  if (options.isDurable === false) sessionOptions.push('-c synchronous_commit=off')
+  const settings = ['timezone=UTC', 'statement_timeout=60000', ...(options.settings ?? [])]
+  if (options.isDurable === false) settings.push('synchronous_commit=off')
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.max,
     application_name: options.applicationName,
-    options: sessionOptions.join(' '),
+    options: settings.map((setting) => `-c ${setting}`).join(' '),
     connectionTimeoutMillis: 5000,
     idleTimeoutMillis: 30_000,
     keepAlive: true,

@@ -42,6 +42,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
   const changed = makeSignal()
   const attempts = new AbortController()
   const inFlight = new Map<string, number>()
+  const idleWaiters = new Set<() => void>()
   let inFlightTotal = 0
   let afterLane = FIRST_LANE
 
@@ -66,7 +67,6 @@ export function makeDispatcher(deps: DispatcherDeps) {
         else inFlight.set(id, left)
         deps.recorder.add(toRecord(row, outcome, durationMs, lane.scheduleS, deps.random()))
         logAttempt(deps.log, row, outcome, durationMs)
-        if (freeSlots() * 4 >= deps.concurrency) changed.set()
       })
       // biome-ignore lint/suspicious/noConsole: the last resort when even the log threw
       .catch(console.error)
@@ -111,8 +111,23 @@ export function makeDispatcher(deps: DispatcherDeps) {
   }
 
   return {
-    /** Look now: something was committed. */
-    wake: () => changed.set(),
+    /** Outcomes were written, so there may be room again. */
+    slotsFreed: (): void => {
+      if (freeSlots() * 4 >= deps.concurrency) changed.set()
+    },
+
+    /** Look now: something was committed. Resolves when nothing is due any more, or after `maxMs`. */
+    drain: (maxMs: number): Promise<void> =>
+      new Promise((resolve) => {
+        const done = () => {
+          clearTimeout(timer)
+          idleWaiters.delete(done)
+          resolve()
+        }
+        const timer = setTimeout(done, maxMs)
+        idleWaiters.add(done)
+        changed.set()
+      }),
 
     /** Runs until the signal; then ends what is in flight, or interrupts it after the grace, and writes all outcomes. */
     async run(signal: AbortSignal): Promise<void> {
@@ -121,6 +136,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
       while (!signal.aborted) {
         try {
           await drain(signal)
+          if (inFlightTotal === 0) for (const done of idleWaiters) done()
         } catch (error) {
           deps.log.warn({ err: error }, 'dispatcher.database_unavailable')
           await changed.wait(1000)
@@ -128,6 +144,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
         await changed.wait(deps.pollMs)
       }
       signal.removeEventListener('abort', wake)
+      for (const done of idleWaiters) done()
       const deadline = performance.now() + deps.graceMs
       while (inFlightTotal > 0 && performance.now() < deadline) {
         await changed.wait(50)

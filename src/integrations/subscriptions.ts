@@ -22,7 +22,8 @@ export interface SubscriptionInput {
   readonly content?: 'thin' | 'full' | undefined
 }
 
-export type SubscriptionChange = Partial<SubscriptionInput>
+/** Members that are left out stay as they are. */
+export type SubscriptionChange = { [Key in keyof SubscriptionInput]?: SubscriptionInput[Key] | undefined }
 
 interface SubscriptionsDeps {
   readonly db: Db

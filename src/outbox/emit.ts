@@ -94,25 +94,34 @@ function checkedText(name: string, text: string | undefined): string | null {
   throw invalidField(name, `must have 1 to ${MAX_HOST_ID_LENGTH} characters`)
 }
 
-/** The driver's error, or the one inside it: query builders wrap what the driver throws. */
+/** The database's error, by its code, however deep the host's library has wrapped it; any other error as it is. */
 function toAppError(error: unknown): unknown {
-  for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    const state = sqlStateOf(at)
-    const code = state === null ? undefined : CODES[state]
-    if (code !== undefined) {
-      const [path = '', ...rest] = messageOf(at).split(': ')
-      const details = [{ path, message: rest.join(': ') }]
-      return new AppError(code, messageOf(at), { cause: error, details })
-    }
+  for (let at = error; typeof at === 'object' && at !== null; at = innerOf(at)) {
+    const code = 'code' in at && typeof at.code === 'string' ? CODES[at.code] : undefined
+    if (code !== undefined) return refusal(code, at)
   }
   return error
 }
 
-function sqlStateOf(error: Error): string | null {
-  const code = 'code' in error ? error.code : null
-  return typeof code === 'string' ? code : null
+/** Prisma has the error of its driver adapter under `meta`; everyone else has `cause`. */
+function innerOf(error: object): unknown {
+  const meta = 'meta' in error ? error.meta : undefined
+  if (typeof meta === 'object' && meta !== null && 'driverAdapterError' in meta) {
+    return meta.driverAdapterError
+  }
+  return 'cause' in error ? error.cause : undefined
 }
 
-function messageOf(error: Error): string {
-  return error.message
+/** Its cause is the database's error alone: a library's wrapper may show the event's data. */
+function refusal(code: ErrorCode, cause: object): AppError {
+  const message = messageOf(cause)
+  const [path = '', ...rest] = message.split(': ')
+  return new AppError(code, message, { cause, details: [{ path, message: rest.join(': ') }] })
+}
+
+/** `field: problem`, as the database put it; Knex writes the statement before it. */
+function messageOf(error: object): string {
+  const message = 'message' in error ? String(error.message) : ''
+  const statement = `${EMIT} - `
+  return message.startsWith(statement) ? message.slice(statement.length) : message
 }

@@ -104,6 +104,8 @@ export async function openKeyring(deps: KeyringDeps): Promise<Keyring> {
 
   return {
     seal: async (context, text) => {
+      // Never by a remembered key: the org may have been deleted and made again since.
+      cache.delete(context.orgId)
       const [current] = await keysOf(context.orgId)
       if (current === undefined) throw new KeyringError('the org has no data key')
       const sealed = encrypt(current.key, additionalData(context, current.id), Buffer.from(text))

@@ -1,0 +1,103 @@
+import { and, asc, desc, eq, lt, sql } from 'drizzle-orm'
+import { type Page, toPage } from '../core/cursor.ts'
+import { AppError, notFound } from '../core/error.ts'
+import type { Db, DbTx } from '../db/pool.ts'
+import { orgMembers, orgs } from '../db/schema.ts'
+import type { Role } from './permissions.ts'
+
+export interface Org {
+  readonly id: string
+  readonly name: string
+  readonly createdAt: string
+}
+
+/** Without a foreign key to `orgs`, because a key would lock the org's row in hot transactions or span partitions. */
+const LOOSE_TABLES = [
+  'delivery_queue',
+  'outbox_pending',
+  'outbox_keys',
+  'outbox_events',
+  'webhook_delivery_log',
+  'subscription_health',
+  'tool_runs',
+  'idempotency_keys',
+  'data_keys',
+] as const
+
+/** Organizations and who belongs to them. */
+export function makeOrgs({ db, newId }: { readonly db: Db; readonly newId: () => string }) {
+  return {
+    /** Throws `CONFLICT` where the id is taken. */
+    async create(input: { id?: string | undefined; name: string }): Promise<Org> {
+      const [row] = await db
+        .insert(orgs)
+        .values({ id: input.id ?? newId(), name: input.name })
+        .onConflictDoNothing()
+        .returning()
+      if (row === undefined) throw new AppError('CONFLICT', `There is an org ${input.id} already.`)
+      return toOrg(row)
+    },
+
+    /** Newest first. */
+    async list(page: Page) {
+      const rows = await db
+        .select()
+        .from(orgs)
+        .where(
+          page.after === null
+            ? undefined
+            : lt(
+                sql`(${orgs.createdAt}, ${orgs.id})`,
+                sql`(select o.created_at, o.id from patchbay.orgs as o where o.id = ${page.after})`,
+              ),
+        )
+        .orderBy(desc(orgs.createdAt), desc(orgs.id))
+        .limit(page.limit + 1)
+      const { rows: shown, nextCursor } = toPage(rows, page.limit, (row) => row.id)
+      return { orgs: shown.map(toOrg), nextCursor }
+    },
+
+    /** Everything of the org goes, its history too. */
+    async remove(orgId: string): Promise<void> {
+      await db.transaction(async (tx) => {
+        const gone = await tx.delete(orgs).where(eq(orgs.id, orgId)).returning({ id: orgs.id })
+        if (gone.length === 0) throw notFound('org')
+        for (const table of LOOSE_TABLES) await deleteAll(tx, table, orgId)
+      })
+    },
+
+    async listMembers(orgId: string) {
+      return db
+        .select({ userId: orgMembers.userId, role: orgMembers.role })
+        .from(orgMembers)
+        .where(eq(orgMembers.orgId, orgId))
+        .orderBy(asc(orgMembers.userId))
+    },
+
+    async putMember(orgId: string, userId: string, role: Role) {
+      await db
+        .insert(orgMembers)
+        .values({ orgId, userId, role })
+        .onConflictDoUpdate({ target: [orgMembers.orgId, orgMembers.userId], set: { role } })
+      return { userId, role }
+    },
+
+    async removeMember(orgId: string, userId: string): Promise<void> {
+      const gone = await db
+        .delete(orgMembers)
+        .where(and(eq(orgMembers.orgId, orgId), eq(orgMembers.userId, userId)))
+        .returning({ userId: orgMembers.userId })
+      if (gone.length === 0) throw notFound('member')
+    },
+  }
+}
+
+async function deleteAll(tx: DbTx, table: (typeof LOOSE_TABLES)[number], orgId: string) {
+  await tx.execute(
+    sql`delete from ${sql.identifier('patchbay')}.${sql.identifier(table)} where org_id = ${orgId}`,
+  )
+}
+
+function toOrg(row: typeof orgs.$inferSelect): Org {
+  return { id: row.id, name: row.name, createdAt: row.createdAt.toISOString() }
+}

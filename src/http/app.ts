@@ -1,0 +1,103 @@
+import type { makeIdempotency } from '../auth/idempotency.ts'
+import type { makeOrgs } from '../auth/orgs.ts'
+import type { Authorize } from '../auth/principal.ts'
+import type { VerifyToken } from '../auth/token.ts'
+import { AppError } from '../core/error.ts'
+import type { Provider } from '../core/provider.ts'
+import type { makeIntegrations } from '../integrations/integrations.ts'
+import type { makeSubscriptions } from '../integrations/subscriptions.ts'
+import type { Log } from '../telemetry/log.ts'
+import { docsPage } from './docs-page.ts'
+import { authenticate } from './middleware/auth.ts'
+import { idempotent } from './middleware/idempotency.ts'
+import { limitBody, requestLog, requireJson } from './middleware/request.ts'
+import { makeOnError, problemResponse } from './problem.ts'
+import { makeRouter } from './route.ts'
+import { catalogRoutes } from './routes/catalog.ts'
+import { type HistoryRoutesDeps, historyRoutes } from './routes/history.ts'
+import { integrationRoutes } from './routes/integrations.ts'
+import { orgRoutes } from './routes/orgs.ts'
+import { webhookRoutes } from './routes/webhooks.ts'
+
+export interface AppDeps extends HistoryRoutesDeps {
+  readonly log: Log
+  readonly version: string
+  readonly verifyToken: VerifyToken
+  readonly authorize: Authorize
+  readonly idempotency: ReturnType<typeof makeIdempotency>
+  readonly orgs: ReturnType<typeof makeOrgs>
+  readonly providers: readonly Provider[]
+  readonly integrations: ReturnType<typeof makeIntegrations>
+  readonly subscriptions: ReturnType<typeof makeSubscriptions>
+  /** Why this process cannot serve, or null. */
+  readonly unreadiness: () => Promise<string | null>
+}
+
+/** The HTTP API. Does not listen. */
+export function createApp(deps: AppDeps) {
+  const app = makeFrame(deps.log, deps.unreadiness)
+
+  const api = makeRouter()
+  api.use(authenticate(deps.verifyToken, deps.authorize), limitBody, requireJson)
+  api.use(idempotent(deps.idempotency))
+  api.route('/', orgRoutes(deps.orgs))
+  api.route('/', catalogRoutes(deps.providers))
+  api.route('/', integrationRoutes(deps.integrations))
+  api.route('/', webhookRoutes(deps.subscriptions))
+  api.route('/', historyRoutes(deps))
+
+  const document = makeDocument(api, deps.version)
+  const page = docsPage(document)
+  app.get('/openapi.json', (c) => c.json(document))
+  app.get('/docs', (c) => {
+    c.header(
+      'content-security-policy',
+      "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
+    )
+    return c.html(page)
+  })
+  app.route('/', api)
+  return app
+}
+
+/** What answers before the database is there: alive, not ready, and nothing else. */
+export function createWaitingApp(log: Log, reason: () => string) {
+  const app = makeFrame(log, () => Promise.resolve(reason()))
+  app.all('*', () => {
+    throw new AppError('UNAVAILABLE', `Starting: ${reason()}`)
+  })
+  return app
+}
+
+function makeFrame(log: Log, unreadiness: () => Promise<string | null>) {
+  const app = makeRouter()
+  app.use(requestLog(log))
+  app.onError(makeOnError(log))
+  app.notFound((c) => problemResponse(c, new AppError('NOT_FOUND', 'No such route.')))
+  app.get('/healthz', (c) => c.json({ status: 'alive' }))
+  app.get('/readyz', async (c) => {
+    const reason = await unreadiness()
+    return reason === null
+      ? c.json({ status: 'ready' })
+      : c.json({ status: 'not ready', reason }, 503)
+  })
+  return app
+}
+
+function makeDocument(api: ReturnType<typeof makeRouter>, version: string) {
+  api.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
+    type: 'http',
+    scheme: 'bearer',
+    bearerFormat: 'JWT',
+  })
+  return api.getOpenAPI31Document({
+    openapi: '3.1.0',
+    info: {
+      title: 'Patchbay',
+      version,
+      description: 'Integrations of an AI chat product: webhooks, tools, conversations.',
+      license: { name: 'MIT' },
+    },
+    security: [{ bearer: [] }],
+  })
+}

@@ -1,0 +1,14 @@
+import type { Requirement } from '../auth/permissions.ts'
+import type { Principal } from '../auth/principal.ts'
+
+/** What the middlewares leave for the routes. */
+export interface AppEnv {
+  Variables: {
+    requestId: string
+    principal: Principal
+    /** Throws where the principal may not do this in the org; not found where it has nothing to do with it. */
+    authorize: (orgId: string, requirement: Requirement) => Promise<void>
+    /** Permissions are checked for this org already. */
+    authorizedOrg?: string
+  }
+}

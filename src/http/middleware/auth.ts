@@ -1,0 +1,39 @@
+import { createMiddleware } from 'hono/factory'
+import type { Requirement } from '../../auth/permissions.ts'
+import type { Authorize } from '../../auth/principal.ts'
+import { unauthenticated, type VerifyToken } from '../../auth/token.ts'
+import { AppError } from '../../core/error.ts'
+import { isOrgId } from '../../core/id.ts'
+import type { AppEnv } from '../env.ts'
+
+/** Says who is asking, from the bearer token; nobody passes without. */
+export function authenticate(verifyToken: VerifyToken, authorize: Authorize) {
+  return createMiddleware<AppEnv>(async (c, next) => {
+    const token = /^Bearer +(\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1]
+    if (token === undefined) throw unauthenticated()
+    const principal = await verifyToken(token)
+    c.set('principal', principal)
+    c.set('authorize', (orgId, requirement) =>
+      isOrgId(orgId)
+        ? authorize(principal, orgId, requirement)
+        : Promise.reject(new AppError('NOT_FOUND', 'No such org.')),
+    )
+    await next()
+  })
+}
+
+/** The path's org must grant this to the principal. Stands before validation, so that a stranger learns nothing. */
+export function requires(requirement: Requirement) {
+  return createMiddleware<AppEnv>(async (c, next) => {
+    const orgId = c.req.param('orgId') ?? ''
+    await c.get('authorize')(orgId, requirement)
+    await next()
+  })
+}
+
+export const requiresSuperadmin = createMiddleware<AppEnv>(async (c, next) => {
+  if (!c.get('principal').isSuperadmin) {
+    throw new AppError('FORBIDDEN', 'This needs a super-admin.')
+  }
+  await next()
+})

@@ -1,0 +1,48 @@
+import { createRoute, OpenAPIHono, type RouteConfig } from '@hono/zod-openapi'
+import { AppError, notFound } from '../core/error.ts'
+import type { AppEnv } from './env.ts'
+import { problem } from './schemas.ts'
+
+const problems = {
+  default: {
+    content: { 'application/problem+json': { schema: problem } },
+    description: 'What went wrong; `error` is a stable code.',
+  },
+}
+
+/** Declares a route of the API: the schemas here validate requests and stand in the OpenAPI document. */
+export function route<Path extends string, Config extends Omit<RouteConfig, 'path'>>(
+  config: Config & { path: Path },
+) {
+  return createRoute({
+    security: [{ bearer: [] }],
+    ...config,
+    responses: { ...config.responses, ...problems },
+  } as Config & { path: Path; responses: Config['responses'] })
+}
+
+interface Issue {
+  readonly path: readonly PropertyKey[]
+  readonly message: string
+}
+
+/** A router whose failed validation is thrown as the error it is. */
+export function makeRouter() {
+  return new OpenAPIHono<AppEnv>({
+    defaultHook: (result) => {
+      if (!result.success) throw invalid(result.target, result.error.issues)
+    },
+  })
+}
+
+function invalid(target: string, issues: readonly Issue[]): AppError {
+  if (target === 'param') return notFound('resource')
+  const details = issues.map((issue) => ({
+    path: issue.path.map(String).join('.'),
+    message: issue.message,
+  }))
+  const [first] = details
+  const text = first === undefined ? 'not valid' : `${first.path || 'body'}: ${first.message}`
+  const code = target === 'query' ? 'INVALID_QUERY' : 'INVALID_BODY'
+  return new AppError(code, text, { details })
+}

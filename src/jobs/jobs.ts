@@ -1,0 +1,73 @@
+import { PgBoss } from 'pg-boss'
+import type { Log } from '../telemetry/log.ts'
+
+const DISPATCH = 'dispatch'
+const MAINTENANCE = 'maintenance'
+/** Commits that come together wake the workers together. */
+const WAKE_DEBOUNCE_MS = 10
+
+export interface Jobs extends AsyncDisposable {
+  /**
+   * Says after a commit that there is work: on pg-boss's own connection, never in the caller's transaction, and once for all
+   * commits of the next few milliseconds.
+   */
+  readonly wake: () => void
+  /** Runs `drain` whenever somebody wakes the workers. */
+  readonly workDispatch: (drain: () => Promise<void>) => Promise<void>
+  /** Runs `maintain` every hour in one process, whichever gets it. */
+  readonly workMaintenance: (maintain: () => Promise<void>) => Promise<void>
+}
+
+interface JobsOptions {
+  readonly url: string
+  readonly log: Log
+}
+
+/** pg-boss: its queues, schedules and workers. Deliveries are not jobs; the jobs are what drives and tends them. */
+export async function openJobs({ url, log }: JobsOptions): Promise<Jobs> {
+  const boss = new PgBoss({
+    connectionString: url,
+    application_name: 'patchbay jobs',
+    schema: 'pgboss',
+    max: 3,
+    useListenNotify: true,
+  })
+  boss.on('error', (error) => log.warn({ err: error }, 'jobs.failed'))
+  boss.on('warning', (warning) => log.warn({ warning: warning.message }, 'jobs.warned'))
+  await boss.start()
+  // `short`: one waiting job is enough, because a drain takes everything there is.
+  await ensureQueue(boss, DISPATCH, { policy: 'short', notify: true, expireInSeconds: 60 })
+  await ensureQueue(boss, MAINTENANCE, { policy: 'short', expireInSeconds: 600 })
+
+  let timer: NodeJS.Timeout | null = null
+  const send = () => {
+    timer = null
+    boss.send(DISPATCH).catch((error: unknown) => {
+      // Nothing is lost: the workers also look by themselves.
+      log.warn({ err: error }, 'jobs.wake_failed')
+    })
+  }
+
+  return {
+    wake: () => {
+      timer ??= setTimeout(send, WAKE_DEBOUNCE_MS)
+    },
+    workDispatch: async (drain) => {
+      await boss.work(DISPATCH, { pollingIntervalSeconds: 2 }, drain)
+    },
+    workMaintenance: async (maintain) => {
+      await boss.schedule(MAINTENANCE, '17 * * * *')
+      await boss.work(MAINTENANCE, { pollingIntervalSeconds: 30 }, maintain)
+    },
+    [Symbol.asyncDispose]: async () => {
+      if (timer !== null) clearTimeout(timer)
+      await boss.stop({ graceful: true, timeout: 5000 })
+    },
+  }
+}
+
+type QueueOptions = NonNullable<Parameters<PgBoss['createQueue']>[1]>
+
+async function ensureQueue(boss: PgBoss, name: string, options: QueueOptions): Promise<void> {
+  await boss.createQueue(name, { retryLimit: 0, deleteAfterSeconds: 300, ...options })
+}

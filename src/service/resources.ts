@@ -1,0 +1,127 @@
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Pool } from 'pg'
+import type { Config } from '../config.ts'
+import { uuidV7 } from '../core/id.ts'
+import { Secret } from '../core/secret.ts'
+import { makeDataKeyStore } from '../db/data-keys.ts'
+import { openEmbedded, readOrMake } from '../db/embedded.ts'
+import { MigrationError, migrate } from '../db/migrate.ts'
+import { type Db, makeDb, openPool } from '../db/pool.ts'
+import { parseAllowList } from '../egress/allow-list.ts'
+import { type Egress, openEgress } from '../egress/egress.ts'
+import { type Jobs, openJobs } from '../jobs/jobs.ts'
+import { type Keyring, openKeyring } from '../security/keyring.ts'
+import type { Log } from '../telemetry/log.ts'
+
+const MAX_RETRY_MS = 10_000
+
+/** Everything a process opens and must close. */
+export interface Resources {
+  readonly databaseUrl: string
+  readonly pool: Pool
+  readonly db: Db
+  readonly keyring: Keyring
+  readonly egress: Egress
+  readonly jobs: Jobs
+  readonly newId: () => string
+}
+
+export const newId = () => uuidV7(Date.now(), randomBytes(10))
+
+/**
+ * Opens the database (waiting for it as long as it takes), brings it up to date, and opens what stands on it. Whatever is
+ * opened goes onto the stack.
+ */
+export async function openResources(
+  config: Config,
+  log: Log,
+  stack: AsyncDisposableStack,
+  signal: AbortSignal,
+  onWaiting: (reason: string) => void,
+): Promise<Resources> {
+  const databaseUrl = await openDatabase(config, stack)
+  const retry = { log, signal, onWaiting }
+  const applied = await retrying(() => migrate(databaseUrl), retry)
+  if (applied.length > 0) log.info({ applied }, 'database.migrated')
+  const pool = openPool({
+    url: databaseUrl,
+    max: 10,
+    applicationName: 'patchbay',
+    onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
+  })
+  stack.defer(() => pool.end())
+  const db = makeDb(pool)
+  const masterKey = config.MASTER_KEY ?? (await keptSecret(config, 'master-key', 32, 'base64'))
+  const store = makeDataKeyStore(db)
+  const keyring = await retrying(() => openKeyring({ masterKey, store, newId }), retry)
+  const egress = stack.use(
+    openEgress({
+      isHttpAllowed: config.EGRESS_HTTP === 'allow',
+      allow: parseAllowList(config.EGRESS_ALLOW),
+      allowInternal: parseAllowList(config.EGRESS_ALLOW_INTERNAL),
+    }),
+  )
+  const jobs = stack.use(await retrying(() => openJobs({ url: databaseUrl, log }), retry))
+  return { databaseUrl, pool, db, keyring, egress, jobs, newId }
+}
+
+async function openDatabase(config: Config, stack: AsyncDisposableStack): Promise<string> {
+  if (config.DATABASE_URL !== undefined) return config.DATABASE_URL.reveal()
+  const embedded = await openEmbedded({
+    dir: config.PATCHBAY_DIR,
+    port: config.EMBEDDED_PG_PORT,
+  })
+  return stack.use(embedded).url
+}
+
+/** A secret that the embedded mode makes for itself and keeps. */
+export async function keptSecret(
+  config: Config,
+  name: string,
+  bytes: number,
+  encoding: 'base64' | 'hex',
+): Promise<Secret> {
+  return new Secret(await readOrMake(join(config.PATCHBAY_DIR, name), bytes, encoding))
+}
+
+/** The secret that HS256 tokens are signed with, where no identity provider is configured. */
+export async function jwtSecret(config: Config): Promise<Secret | undefined> {
+  if (config.AUTH_JWKS_URL !== undefined) return undefined
+  return config.AUTH_JWT_SECRET ?? (await keptSecret(config, 'jwt-secret', 32, 'hex'))
+}
+
+interface Retry {
+  readonly log: Log
+  readonly signal: AbortSignal
+  readonly onWaiting: (reason: string) => void
+}
+
+/** Tries again while the database cannot be reached; what is wrong for good is thrown. */
+async function retrying<Result>(work: () => Promise<Result>, retry: Retry): Promise<Result> {
+  for (let waitMs = 500; ; waitMs = Math.min(waitMs * 2, MAX_RETRY_MS)) {
+    try {
+      return await work()
+    } catch (error) {
+      if (error instanceof MigrationError || !isPassing(error)) throw error
+      const reason = `the database cannot be reached (${codeOf(error)})`
+      retry.onWaiting(reason)
+      retry.log.warn({ reason, retry_ms: waitMs }, 'database.waiting')
+      await sleep(waitMs, undefined, { signal: retry.signal })
+    }
+  }
+}
+
+const PASSING = /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_|EHOSTUNREACH|ENETUNREACH|08|57P0|53300|3D000)/
+
+function isPassing(error: unknown): boolean {
+  return PASSING.test(codeOf(error)) || (error instanceof Error && /timeout|terminated/i.test(error.message))
+}
+
+function codeOf(error: unknown): string {
+  if (error instanceof AggregateError) return codeOf(error.errors[0])
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code
+  if (error instanceof Error && error.cause !== undefined) return codeOf(error.cause)
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,81 @@
+import { sql } from 'drizzle-orm'
+import type { Config } from '../config.ts'
+import { integrationProviders } from '../db/schema.ts'
+import { createWaitingApp } from '../http/app.ts'
+import { listen } from '../http/listen.ts'
+import { PROVIDERS } from '../providers/registry.ts'
+import type { Log } from '../telemetry/log.ts'
+import { makeApi } from './api.ts'
+import { openResources, type Resources } from './resources.ts'
+import { runWorker } from './worker.ts'
+
+export interface Roles {
+  readonly isApi: boolean
+  readonly isWorker: boolean
+}
+
+export interface Service extends AsyncDisposable {
+  /** Of the API; null for a worker alone. */
+  readonly url: string | null
+  readonly databaseUrl: string
+  /** Rejects when the worker breaks for good. */
+  readonly worker: Promise<void>
+}
+
+/**
+ * One process of Patchbay: resources, then features, then HTTP and worker. Disposing it stops in the opposite order: no new
+ * requests and claims, what is in flight ends or is interrupted, outcomes are written, connections close, the embedded
+ * database stops last.
+ */
+export async function openService(
+  config: Config,
+  roles: Roles,
+  log: Log,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<Service> {
+  await using opening = new AsyncDisposableStack()
+  const stopping = new AbortController()
+  const waiting = { reason: 'the database is being opened' }
+  const listener = roles.isApi
+    ? await listen(config.HOST, config.PORT, createWaitingApp(log, () => waiting.reason).fetch)
+    : null
+  if (listener !== null) opening.use(listener)
+  const anySignal = AbortSignal.any([signal, stopping.signal])
+  const resources = await openResources(config, log, opening, anySignal, (reason) => {
+    waiting.reason = reason
+  })
+  await syncProviders(resources)
+  if (listener !== null) listener.use((await makeApi(config, resources, log)).fetch)
+  const owned = opening.move()
+  const worker = roles.isWorker
+    ? runWorker(config, resources, log, owned, stopping.signal)
+    : Promise.resolve()
+  return {
+    url: listener?.url ?? null,
+    databaseUrl: resources.databaseUrl,
+    worker,
+    [Symbol.asyncDispose]: async () => {
+      stopping.abort()
+      // Before what it stands on, although it was opened first.
+      await listener?.[Symbol.asyncDispose]()
+      await Promise.allSettled([worker])
+      await owned.disposeAsync()
+    },
+  }
+}
+
+/** The catalogue as rows, for people with SQL. */
+async function syncProviders({ db }: Resources): Promise<void> {
+  for (const { manifest } of PROVIDERS) {
+    const { key, name, description } = manifest
+    const row = { key, name, description, manifest }
+    await db
+      .insert(integrationProviders)
+      .values(row)
+      .onConflictDoUpdate({
+        target: integrationProviders.key,
+        set: { ...row, syncedAt: sql`now()` },
+        setWhere: sql`${integrationProviders.manifest} is distinct from ${JSON.stringify(manifest)}::jsonb`,
+      })
+  }
+}

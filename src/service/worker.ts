@@ -1,0 +1,87 @@
+import packageJson from '../../package.json' with { type: 'json' }
+import type { Config } from '../config.ts'
+import { openPool } from '../db/pool.ts'
+import { makeAttempt, type LaneConfig } from '../delivery/attempt.ts'
+import { makeDispatcher } from '../delivery/dispatcher.ts'
+import { makeLanes } from '../delivery/lanes.ts'
+import { claimDue, holdLane, loadLanes, promoteDue, recordAttempts } from '../delivery/queries.ts'
+import { makeRecorder } from '../delivery/recorder.ts'
+import { makeMaintain } from '../history/retention.ts'
+import { makeOpenLane } from '../integrations/open-lane.ts'
+import { fanOut } from '../outbox/relay.ts'
+import { getProvider } from '../providers/registry.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Resources } from './resources.ts'
+
+const LEASE_MS = 30_000
+const ATTEMPT_TIMEOUT_MS = 15_000
+const LANE_CONCURRENCY = 128
+const DRAIN_MS = 30_000
+
+/** The worker on its resources. Resolves when it has stopped after the signal, with every outcome written. */
+export async function runWorker(
+  config: Config,
+  resources: Resources,
+  log: Log,
+  stack: AsyncDisposableStack,
+  signal: AbortSignal,
+): Promise<void> {
+  const { egress, keyring, jobs } = resources
+  // Its own pool: the hot statements are few and known, must use their indexes whatever the statistics say, and may be
+  // allowed not to wait for the disk.
+  const hot = openPool({
+    url: resources.databaseUrl,
+    max: 4,
+    applicationName: 'patchbay worker',
+    isDurable: config.DURABLE_LEASES,
+    settings: ['enable_seqscan=off'],
+    onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
+  })
+  stack.defer(() => hot.end())
+
+  const maintain = makeMaintain({ db: resources.pool, log, retentionDays: config.RETENTION_DAYS })
+  await maintain()
+  const recorder = makeRecorder({
+    record: (records) => recordAttempts(hot, records),
+    log,
+    flushMs: 5,
+    giveUpMs: LEASE_MS * 2,
+    onRecorded: () => dispatcher.slotsFreed(),
+  })
+  const dispatcher = makeDispatcher({
+    relay: (limit) => fanOut(hot, limit),
+    promote: (limit) => promoteDue(hot, limit),
+    claim: (claim) => claimDue(hot, claim),
+    holdLane: (id) => holdLane(hot, id),
+    lanesOf: makeLanes<LaneConfig>({
+      load: (ids) => loadLanes(hot, ids),
+      open: makeOpenLane({
+        keyring,
+        getProvider,
+        judgeUrl: egress.judge,
+        defaultScheduleS: config.RETRY_SCHEDULE,
+      }),
+      onBroken: (subscriptionId, error) =>
+        log.error({ err: error, subscription_id: subscriptionId }, 'subscription.broken'),
+      nowMs: Date.now,
+      maxLanes: 50_000,
+    }),
+    attempt: makeAttempt({
+      send: egress.send,
+      nowMs: Date.now,
+      timeoutMs: ATTEMPT_TIMEOUT_MS,
+      userAgent: `Patchbay/${packageJson.version}`,
+    }),
+    recorder,
+    random: Math.random,
+    log,
+    concurrency: config.WORKER_CONCURRENCY,
+    laneConcurrency: LANE_CONCURRENCY,
+    pollMs: 250,
+    leaseMs: LEASE_MS,
+    graceMs: 8000,
+  })
+  await jobs.workDispatch(() => dispatcher.drain(DRAIN_MS))
+  await jobs.workMaintenance(maintain)
+  await dispatcher.run(signal)
+}
