@@ -29,7 +29,9 @@ export const settings = z.object({
     .url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' })
     .pipe(secretText)
     .optional()
-    .describe('Postgres 15 to 18. Unset: an embedded Postgres 18 with its data under `PATCHBAY_DIR`.'),
+    .describe(
+      'Postgres 15 to 18. Unset: an embedded Postgres 18 with its data under `PATCHBAY_DIR`.',
+    ),
   PORT: port.default(8787).describe('Port of the HTTP API; 0 takes any free one.'),
   HOST: z.string().min(1).default('127.0.0.1').describe('Address the HTTP API listens on.'),
   AUTH_JWKS_URL: httpUrl
@@ -40,20 +42,28 @@ export const settings = z.object({
     .min(32, 'must have at least 32 characters')
     .pipe(secretText)
     .optional()
-    .describe('Shared secret for HS256 tokens on one-machine setups, instead of a JWKS. Embedded: made when unset.'),
+    .describe(
+      'Shared secret for HS256 tokens on one-machine setups, instead of a JWKS. Embedded: made when unset.',
+    ),
   AUTH_ISSUER: z.string().min(1).optional().describe('The `iss` every token must carry, if set.'),
   AUTH_AUDIENCE: z.string().min(1).optional().describe('The `aud` every token must carry, if set.'),
   AUTH_ORG_CLAIM: z
     .string()
     .regex(/^[A-Za-z0-9_:./-]+$/, 'must be the name of a claim, like orgs')
     .optional()
-    .describe('Claim that may grant permissions per org, like `orgs`. Unset: only `org_members` grants.'),
+    .describe(
+      'Claim that may grant permissions per org, like `orgs`. Unset: only `org_members` grants.',
+    ),
   MASTER_KEY: masterKey
     .optional()
-    .describe('32 bytes, base64: wraps the keys of stored secrets. Embedded: made under `PATCHBAY_DIR` when unset.'),
+    .describe(
+      '32 bytes, base64: wraps the keys of stored secrets. Embedded: made under `PATCHBAY_DIR` when unset.',
+    ),
   EGRESS_ALLOW: list
     .default([])
-    .describe('CIDRs, hosts or host:port that are not public and that URLs of any provider may reach all the same.'),
+    .describe(
+      'CIDRs, hosts or host:port that are not public and that URLs of any provider may reach all the same.',
+    ),
   EGRESS_ALLOW_INTERNAL: list
     .default([])
     .describe('The same, for `internal-http` integrations only.'),
@@ -88,7 +98,9 @@ export const settings = z.object({
     .describe('Deliveries one worker process has in flight at most.'),
   DURABLE_LEASES: onOff
     .default(true)
-    .describe('`off`: a crash of Postgres may repeat deliveries (never lose any), and claims get cheaper.'),
+    .describe(
+      '`off`: a crash of Postgres may repeat deliveries (never lose any), and claims get cheaper.',
+    ),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')

@@ -74,7 +74,10 @@ export function makeIdempotency({ db, keyring }: { readonly db: Db; readonly key
         throw new AppError('UNPROCESSABLE', 'This Idempotency-Key was used for another request.')
       }
       if (first === undefined || first.status === null || first.answer === null) {
-        throw new AppError('CONFLICT', 'The first request with this Idempotency-Key is still running.')
+        throw new AppError(
+          'CONFLICT',
+          'The first request with this Idempotency-Key is still running.',
+        )
       }
       const answer = await keyring.open(sealContext(request), first.answer)
       return { kind: 'replay', answer: { status: first.status, ...JSON.parse(answer) } }

@@ -23,9 +23,7 @@ export function judgeAnswer(answer: Answer, nowMs: number): Outcome {
     return { kind: 'throttled', statusCode, snippet, error, retryAfterMs: waitMs }
   }
   const isRedirect = statusCode >= 300 && statusCode < 400
-  const error = isRedirect
-    ? `HTTP ${statusCode}: redirects are not followed`
-    : `HTTP ${statusCode}`
+  const error = isRedirect ? `HTTP ${statusCode}: redirects are not followed` : `HTTP ${statusCode}`
   return { kind: 'failed', statusCode, snippet, error }
 }
 

@@ -18,7 +18,12 @@ export type Outcome =
       readonly retryAfterMs: number | null
     }
   /** 410: the receiver wants nothing more, ever. */
-  | { readonly kind: 'gone'; readonly statusCode: 410; readonly snippet: string; readonly error: string }
+  | {
+      readonly kind: 'gone'
+      readonly statusCode: 410
+      readonly snippet: string
+      readonly error: string
+    }
   | {
       readonly kind: 'failed'
       readonly statusCode: number | null

@@ -150,15 +150,18 @@ async function startServer(launcher: Launcher, binaries: Binaries, start: Start)
   ]
   await launcher.prepareFile(start.logFile)
   try {
-    await launcher.run(binaries.pg_ctl, [
-      'start',
-      '-w',
-      '-s',
-      ['-t', '30'],
-      ['-D', start.dataDir],
-      ['-l', start.logFile],
-      ['-o', flags.map((flag) => `-c ${flag}`).join(' ')],
-    ].flat())
+    await launcher.run(
+      binaries.pg_ctl,
+      [
+        'start',
+        '-w',
+        '-s',
+        ['-t', '30'],
+        ['-D', start.dataDir],
+        ['-l', start.logFile],
+        ['-o', flags.map((flag) => `-c ${flag}`).join(' ')],
+      ].flat(),
+    )
   } catch (error) {
     const log = (await readIfThere(start.logFile)) ?? ''
     const lines = log.trim().split('\n').slice(-5).join('\n  ')

@@ -122,7 +122,9 @@ async function apply(client: pg.Client, file: MigrationFile): Promise<void> {
     await client.query('commit')
   } catch (error) {
     await client.query('rollback')
-    throw new MigrationError(`migrations/${file.name} failed: ${messageOf(error)}`, { cause: error })
+    throw new MigrationError(`migrations/${file.name} failed: ${messageOf(error)}`, {
+      cause: error,
+    })
   }
 }
 
@@ -131,7 +133,8 @@ async function assertVersion(client: pg.Client): Promise<void> {
     `select current_setting('server_version_num')::int / 10000 as version`,
   )
   const version = rows[0]?.version ?? 0
-  if (version < 15) throw new MigrationError(`Postgres ${version} is too old: 15 to 18 are supported.`)
+  if (version < 15)
+    throw new MigrationError(`Postgres ${version} is too old: 15 to 18 are supported.`)
 }
 
 function messageOf(error: unknown): string {

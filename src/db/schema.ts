@@ -92,7 +92,9 @@ export const webhookSubscriptions = patchbay.table('webhook_subscriptions', {
   headerNames: text('header_names').array().notNull().default([]),
   maxAgeSeconds: integer('max_age_seconds'),
   retrySchedule: integer('retry_schedule').array(),
-  content: text('content', { enum: ['thin', 'full'] }).notNull().default('thin'),
+  content: text('content', { enum: ['thin', 'full'] })
+    .notNull()
+    .default('thin'),
   revision: integer('revision').notNull().default(1),
   createdAt: createdAt(),
   updatedAt: at('updated_at').notNull().defaultNow(),

@@ -58,7 +58,10 @@ export function makeDispatcher(deps: DispatcherDeps) {
       .attempt(row, lane, attempts.signal)
       .catch((error: unknown): Tried => {
         deps.log.error({ err: error, delivery_id: row.delivery_id }, 'delivery.attempt_broke')
-        return { outcome: { kind: 'interrupted', error: 'an error inside Patchbay' }, durationMs: 0 }
+        return {
+          outcome: { kind: 'interrupted', error: 'an error inside Patchbay' },
+          durationMs: 0,
+        }
       })
       .then(({ outcome, durationMs }) => {
         inFlightTotal -= 1

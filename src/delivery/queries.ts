@@ -118,19 +118,21 @@ export interface Claimed {
 }
 
 export async function claimDue(db: Queryable, claim: Claim): Promise<Claimed> {
-  const { rows } = await db.query<Omit<ClaimedRow, 'delivery_id'> & { delivery_id: string | null }>({
-    name: 'claim_due',
-    text: CLAIM,
-    values: [
-      claim.slots,
-      claim.perLane,
-      claim.lanes,
-      claim.afterLane,
-      claim.busyLanes,
-      claim.leaseMs,
-      claim.leaseToken,
-    ],
-  })
+  const { rows } = await db.query<Omit<ClaimedRow, 'delivery_id'> & { delivery_id: string | null }>(
+    {
+      name: 'claim_due',
+      text: CLAIM,
+      values: [
+        claim.slots,
+        claim.perLane,
+        claim.lanes,
+        claim.afterLane,
+        claim.busyLanes,
+        claim.leaseMs,
+        claim.leaseToken,
+      ],
+    },
+  )
   const deliveries: ClaimedRow[] = []
   const deadLanes: string[] = []
   for (const row of rows) {

@@ -35,7 +35,10 @@ export function makeRecorder(deps: RecorderDeps) {
         const recorded = await deps.record(batch)
         const lost = batch.filter((record) => !recorded.has(record.deliveryId))
         for (const record of lost) {
-          deps.log.warn({ delivery_id: record.deliveryId, outcome: record.outcome }, 'delivery.lost')
+          deps.log.warn(
+            { delivery_id: record.deliveryId, outcome: record.outcome },
+            'delivery.lost',
+          )
         }
         return
       } catch (error) {

@@ -27,7 +27,9 @@ export function makeResolve(timeoutMs = 3000): Resolve {
       resolver.resolve4(`${name}.`),
       resolver.resolve6(`${name}.`),
     ])
-    const addresses = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))
+    const addresses = answers.flatMap((answer) =>
+      answer.status === 'fulfilled' ? answer.value : [],
+    )
     if (addresses.length > 0) return addresses
     const failed = answers.find((answer) => answer.status === 'rejected')
     throw new DnsError(`${name} could not be resolved`, { cause: failed?.reason })

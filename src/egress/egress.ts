@@ -1,7 +1,13 @@
 import { Agent, buildConnector } from 'undici'
 import type { AllowList } from './allow-list.ts'
-import { BlockedError, DnsError, makeGuardedConnector, makeResolve, type Resolve } from './connect.ts'
-import { type EgressRequest, exchange, type EgressResult } from './exchange.ts'
+import {
+  BlockedError,
+  DnsError,
+  makeGuardedConnector,
+  makeResolve,
+  type Resolve,
+} from './connect.ts'
+import { type EgressRequest, type EgressResult, exchange } from './exchange.ts'
 import { makeOperatorFetch } from './operator-fetch.ts'
 import { judgeUrl, type Target, type UrlVerdict } from './url.ts'
 

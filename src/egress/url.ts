@@ -6,8 +6,8 @@ const MAX_URL_LENGTH = 2048
 
 /** Ports of the WHATWG fetch block list at or above 1024; below, only 80 and 443 are for HTTP. */
 const BAD_PORTS = new Set([
-  1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679,
-  6697, 10080,
+  1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669,
+  6679, 6697, 10080,
 ])
 
 const INTERNAL_NAMES = new Set(['metadata.goog', 'metadata.tencentyun.com', 'metadata.packet.net'])

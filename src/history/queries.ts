@@ -278,7 +278,11 @@ export async function listEvents(
 
 const EVENT = `select ${EVENT_COLUMNS} from patchbay.outbox_events where org_id = $1 and id = $2`
 
-export async function findEvent(db: Queryable, orgId: string, id: string): Promise<EventRow | null> {
+export async function findEvent(
+  db: Queryable,
+  orgId: string,
+  id: string,
+): Promise<EventRow | null> {
   const { rows } = await db.query<EventRow>({ text: EVENT, values: [orgId, id] })
   return rows[0] ?? null
 }

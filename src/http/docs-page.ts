@@ -1,9 +1,17 @@
 interface Operation {
   readonly summary?: string
   readonly tags?: readonly string[]
-  readonly parameters?: readonly { name: string; in: string; required?: boolean; schema?: unknown }[]
+  readonly parameters?: readonly {
+    name: string
+    in: string
+    required?: boolean
+    schema?: unknown
+  }[]
   readonly requestBody?: { content?: Record<string, { schema?: unknown }> }
-  readonly responses?: Record<string, { description?: string; content?: Record<string, { schema?: unknown }> }>
+  readonly responses?: Record<
+    string,
+    { description?: string; content?: Record<string, { schema?: unknown }> }
+  >
 }
 
 interface OpenApiDocument {
@@ -36,17 +44,19 @@ export function docsPage(document: unknown): string {
     }
   }
   const sections = [...tags].map(
-    ([tag, operations]) => `<h2 id="${slug(tag)}">${escape(tag)}</h2>${operations.join('')}`,
+    ([tag, operations]) => `<h2 id="${slug(tag)}">${html(tag)}</h2>${operations.join('')}`,
   )
-  const links = [...tags.keys(), 'Schemas'].map((tag) => `<a href="#${slug(tag)}">${escape(tag)}</a>`)
+  const links = [...tags.keys(), 'Schemas'].map(
+    (tag) => `<a href="#${slug(tag)}">${html(tag)}</a>`,
+  )
   const schemas = Object.entries(components?.schemas ?? {}).map(
     ([name, schema]) =>
-      `<details id="schema-${slug(name)}"><summary><code>${escape(name)}</code></summary><div class="in">${pre(schema)}</div></details>`,
+      `<details id="schema-${slug(name)}"><summary><code>${html(name)}</code></summary><div class="in">${pre(schema)}</div></details>`,
   )
   return `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>${escape(info.title)}</title><style>${STYLE}</style>
-<h1>${escape(info.title)} <small>${escape(info.version)}</small></h1>
-<p>${escape(info.description ?? '')} Machine-readable: <a href="/openapi.json">/openapi.json</a>.</p>
+<title>${html(info.title)}</title><style>${STYLE}</style>
+<h1>${html(info.title)} <small>${html(info.version)}</small></h1>
+<p>${html(info.description ?? '')} Machine-readable: <a href="/openapi.json">/openapi.json</a>.</p>
 <nav>${links.join('')}</nav>${sections.join('')}
 <h2 id="schemas">Schemas</h2>${schemas.join('')}</html>`
 }
@@ -55,14 +65,14 @@ function showOperation(method: string, path: string, operation: Operation): stri
   const parameters = operation.parameters ?? []
   const rows = parameters.map(
     (parameter) =>
-      `<tr><td><code>${escape(parameter.name)}</code><td>${escape(parameter.in)}${parameter.required === true ? '' : ', optional'}<td><code>${escape(JSON.stringify(parameter.schema))}</code>`,
+      `<tr><td><code>${html(parameter.name)}</code><td>${html(parameter.in)}${parameter.required === true ? '' : ', optional'}<td><code>${html(JSON.stringify(parameter.schema))}</code>`,
   )
   const request = schemaOf(operation.requestBody?.content)
   const responses = Object.entries(operation.responses ?? {}).map(([status, response]) => {
     const schema = schemaOf(response.content)
-    return `<p><b>${escape(status)}</b> ${escape(response.description ?? '')}</p>${schema === undefined || status === 'default' ? '' : pre(schema)}`
+    return `<p><b>${html(status)}</b> ${html(response.description ?? '')}</p>${schema === undefined || status === 'default' ? '' : pre(schema)}`
   })
-  return `<details><summary><span class="method ${escape(method)}">${escape(method.toUpperCase())}</span><code>${escape(path)}</code><span class="what">${escape(operation.summary ?? '')}</span></summary>
+  return `<details><summary><span class="method ${html(method)}">${html(method.toUpperCase())}</span><code>${html(path)}</code><span class="what">${html(operation.summary ?? '')}</span></summary>
 <div class="in">${rows.length === 0 ? '' : `<table>${rows.join('')}</table>`}
 ${request === undefined ? '' : `<p><b>Body</b></p>${pre(request)}`}${responses.join('')}</div></details>`
 }
@@ -72,14 +82,14 @@ function schemaOf(content: Record<string, { schema?: unknown }> | undefined): un
 }
 
 function pre(schema: unknown): string {
-  return `<pre>${escape(JSON.stringify(schema, null, 2))}</pre>`
+  return `<pre>${html(JSON.stringify(schema, null, 2))}</pre>`
 }
 
 function slug(text: string): string {
   return text.toLowerCase().replace(/[^a-z0-9]+/g, '-')
 }
 
-function escape(text: string): string {
+function html(text: string): string {
   return text
     .replaceAll('&', '&amp;')
     .replaceAll('<', '&lt;')

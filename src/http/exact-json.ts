@@ -1,6 +1,9 @@
 /** ES2026's source text access, which the compiler's library does not describe yet. */
 interface SourceJson {
-  parse(text: string, revive: (key: string, value: unknown, at: { source: string }) => unknown): unknown
+  parse(
+    text: string,
+    revive: (key: string, value: unknown, at: { source: string }) => unknown,
+  ): unknown
   rawJSON(text: string): unknown
 }
 

@@ -83,9 +83,13 @@ function toAppError(error: unknown): AppError {
   if (isDatabaseAway(error)) {
     return new AppError('UNAVAILABLE', 'The database cannot be reached.', { cause: error })
   }
-  return new AppError('INTERNAL', 'An error inside Patchbay. The log has it under this request id.', {
-    cause: error,
-  })
+  return new AppError(
+    'INTERNAL',
+    'An error inside Patchbay. The log has it under this request id.',
+    {
+      cause: error,
+    },
+  )
 }
 
 const AWAY_CODES = new Set([

@@ -16,13 +16,19 @@ export const eventPattern = z
   .regex(EVENT_PATTERN, 'must be an event type, a prefix like tool.* or *')
   .openapi({ example: 'tool.*' })
 
-export const time = z.iso.datetime({ offset: true }).openapi({ example: '2026-01-31T12:00:00.000Z' })
+export const time = z.iso
+  .datetime({ offset: true })
+  .openapi({ example: '2026-01-31T12:00:00.000Z' })
 
 export const orgParam = z.object({ orgId: z.string() })
 
 export const pageQuery = z.object({
   limit: z.coerce.number().int().min(1).max(100).default(50).openapi({ description: 'Page size' }),
-  cursor: z.string().max(512).optional().openapi({ description: '`nextCursor` of the page before' }),
+  cursor: z
+    .string()
+    .max(512)
+    .optional()
+    .openapi({ description: '`nextCursor` of the page before' }),
 })
 
 export const nextCursor = z.string().nullable()

@@ -141,7 +141,10 @@ export function makeIntegrations(deps: IntegrationsDeps) {
     async create(orgId: string, input: NewIntegration): Promise<Integration> {
       const provider = providerOf(input.providerKey)
       if (provider.network === 'internal' && !deps.mayInstallInternal(orgId)) {
-        throw new AppError('FORBIDDEN', 'This org may not install services of the internal network.')
+        throw new AppError(
+          'FORBIDDEN',
+          'This org may not install services of the internal network.',
+        )
       }
       const id = deps.newId()
       const credentials = parseMember('credentials', provider.credentials, input.credentials ?? {})

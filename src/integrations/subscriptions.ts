@@ -9,7 +9,13 @@ import { webhookSubscriptions } from '../db/schema.ts'
 import type { Keyring } from '../security/keyring.ts'
 import { newSigningSecret } from '../security/signature.ts'
 import { cancelOwed, readHealth, resumeHeld } from './queries.ts'
-import { isMasked, maskHeaders, sealContext, type Subscription, toSubscription } from './subscription.ts'
+import {
+  isMasked,
+  maskHeaders,
+  type Subscription,
+  sealContext,
+  toSubscription,
+} from './subscription.ts'
 
 export interface SubscriptionInput {
   readonly url: string
@@ -23,7 +29,9 @@ export interface SubscriptionInput {
 }
 
 /** Members that are left out stay as they are. */
-export type SubscriptionChange = { [Key in keyof SubscriptionInput]?: SubscriptionInput[Key] | undefined }
+export type SubscriptionChange = {
+  [Key in keyof SubscriptionInput]?: SubscriptionInput[Key] | undefined
+}
 
 interface SubscriptionsDeps {
   readonly db: Db
@@ -53,7 +61,10 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
     and(ofIntegration(orgId, integrationId), eq(webhookSubscriptions.id, id))
 
   async function find(orgId: string, integrationId: string, id: string): Promise<Row> {
-    const [row] = await db.select().from(webhookSubscriptions).where(one(orgId, integrationId, id))
+    const [row] = await db
+      .select()
+      .from(webhookSubscriptions)
+      .where(one(orgId, integrationId, id))
     if (row === undefined) throw notFound('webhook')
     return row
   }

@@ -12,7 +12,9 @@ beforeAll(async () => {
 afterAll(() => database[Symbol.asyncDispose]())
 
 async function events(): Promise<number> {
-  const { rows } = await database.pool.query('select count(*)::int as n from patchbay.outbox_events')
+  const { rows } = await database.pool.query(
+    'select count(*)::int as n from patchbay.outbox_events',
+  )
   return rows[0].n
 }
 
@@ -41,8 +43,18 @@ describe(emit, () => {
     ['a type of wrong grammar', { type: 'a..b', data: {} }, 'INVALID_BODY', 'type'],
     ['data that is an array', { type: 'a', data: '[]' }, 'INVALID_BODY', 'data'],
     ['data that is not JSON', { type: 'a', data: '{"a":' }, 'INVALID_BODY', 'data'],
-    ['data over 256 KiB', { type: 'a', data: { a: 'x'.repeat(262_144) } }, 'PAYLOAD_TOO_LARGE', 'data'],
-    ['an empty conversation id', { type: 'a', data: {}, conversationId: '' }, 'INVALID_BODY', 'conversationId'],
+    [
+      'data over 256 KiB',
+      { type: 'a', data: { a: 'x'.repeat(262_144) } },
+      'PAYLOAD_TOO_LARGE',
+      'data',
+    ],
+    [
+      'an empty conversation id',
+      { type: 'a', data: {}, conversationId: '' },
+      'INVALID_BODY',
+      'conversationId',
+    ],
     ['an org that does not exist', { type: 'a', data: {}, orgId: 'nobody' }, 'NOT_FOUND', 'org_id'],
   ])('%s is refused with its field, and nothing is written', async (_, input, code, path) => {
     const before = await events()

@@ -149,10 +149,7 @@ function decrypt(key: Buffer, aad: Buffer, sealed: Buffer): Buffer {
   decipher.setAAD(aad)
   decipher.setAuthTag(tag)
   try {
-    return Buffer.concat([
-      decipher.update(sealed.subarray(IV_BYTES + TAG_BYTES)),
-      decipher.final(),
-    ])
+    return Buffer.concat([decipher.update(sealed.subarray(IV_BYTES + TAG_BYTES)), decipher.final()])
   } catch (error) {
     throw new KeyringError('a sealed value does not belong here, or was changed', { cause: error })
   }

@@ -76,7 +76,10 @@ export function verifyWebhook(
   const signatures = headerText(headers, 'webhook-signature')
   const nowS = options.nowS ?? Date.now() / 1000
   const isTimestamp = /^\d{1,12}$/.test(timestamp)
-  if (!isTimestamp || Math.abs(nowS - Number(timestamp)) > (options.toleranceS ?? DEFAULT_TOLERANCE_S)) {
+  if (
+    !isTimestamp ||
+    Math.abs(nowS - Number(timestamp)) > (options.toleranceS ?? DEFAULT_TOLERANCE_S)
+  ) {
     throw new WebhookVerificationError('webhook-timestamp is not within the tolerance')
   }
   const expected = createHmac('sha256', secretBytes(secret))

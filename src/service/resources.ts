@@ -113,10 +113,14 @@ async function retrying<Result>(work: () => Promise<Result>, retry: Retry): Prom
   }
 }
 
-const PASSING = /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_|EHOSTUNREACH|ENETUNREACH|08|57P0|53300|3D000)/
+const PASSING =
+  /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_|EHOSTUNREACH|ENETUNREACH|08|57P0|53300|3D000)/
 
 function isPassing(error: unknown): boolean {
-  return PASSING.test(codeOf(error)) || (error instanceof Error && /timeout|terminated/i.test(error.message))
+  return (
+    PASSING.test(codeOf(error)) ||
+    (error instanceof Error && /timeout|terminated/i.test(error.message))
+  )
 }
 
 function codeOf(error: unknown): string {

@@ -1,7 +1,7 @@
 import packageJson from '../../package.json' with { type: 'json' }
 import type { Config } from '../config.ts'
 import { openPool } from '../db/pool.ts'
-import { makeAttempt, type LaneConfig } from '../delivery/attempt.ts'
+import { type LaneConfig, makeAttempt } from '../delivery/attempt.ts'
 import { makeDispatcher } from '../delivery/dispatcher.ts'
 import { makeLanes } from '../delivery/lanes.ts'
 import { claimDue, holdLane, loadLanes, promoteDue, recordAttempts } from '../delivery/queries.ts'

@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi'
+import { notFound } from '../../core/error.ts'
 import { EVENT_TYPES } from '../../core/event-types.ts'
 import type { Provider } from '../../core/provider.ts'
-import { notFound } from '../../core/error.ts'
 import { makeRouter, route } from '../route.ts'
 import { json } from '../schemas.ts'
 

@@ -11,7 +11,8 @@ const HOSTS = new Set(['hooks.slack.com', 'hooks.slack-gov.com'])
 const ENDINGS: Readonly<Record<string, string>> = {
   invalid_token: 'Slack refused the webhook: create a new one and paste its URL here',
   action_prohibited: 'an admin of the Slack workspace forbids this webhook to post',
-  posting_to_general_channel_denied: 'this webhook may not post to #general: choose another channel',
+  posting_to_general_channel_denied:
+    'this webhook may not post to #general: choose another channel',
   channel_not_found: 'the Slack channel is gone: create a webhook for another one',
   channel_is_archived: 'the Slack channel is archived: create a webhook for another one',
   no_service: 'the Slack webhook was removed: create a new one and paste its URL here',
@@ -50,7 +51,7 @@ export const slack: Provider = {
   render: (event) => {
     const { title, body } = eventLines(event)
     return {
-      body: JSON.stringify({ text: `*${escape(title)}*\n${escape(body)}` }),
+      body: JSON.stringify({ text: `*${escapeText(title)}*\n${escapeText(body)}` }),
       isSigned: false,
     }
   },
@@ -58,7 +59,7 @@ export const slack: Provider = {
 }
 
 /** Only these three are special in Slack's text; unescaped they could ping people or fake links. */
-function escape(text: string): string {
+function escapeText(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 }
 
