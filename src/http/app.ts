@@ -14,12 +14,14 @@ import { limitBody, requestLog, requireJson } from './middleware/request.ts'
 import { makeOnError, problemResponse } from './problem.ts'
 import { makeRouter } from './route.ts'
 import { catalogRoutes } from './routes/catalog.ts'
+import { type ChatRoutesDeps, chatRoutes } from './routes/chat.ts'
 import { type HistoryRoutesDeps, historyRoutes } from './routes/history.ts'
 import { integrationRoutes } from './routes/integrations.ts'
 import { orgRoutes } from './routes/orgs.ts'
+import { type ToolRoutesDeps, toolRoutes } from './routes/tools.ts'
 import { webhookRoutes } from './routes/webhooks.ts'
 
-export interface AppDeps extends HistoryRoutesDeps {
+export interface AppDeps extends HistoryRoutesDeps, ToolRoutesDeps, ChatRoutesDeps {
   readonly log: Log
   readonly version: string
   readonly verifyToken: VerifyToken
@@ -45,6 +47,8 @@ export function createApp(deps: AppDeps) {
   api.route('/', integrationRoutes(deps.integrations))
   api.route('/', webhookRoutes(deps.subscriptions))
   api.route('/', historyRoutes(deps))
+  api.route('/', toolRoutes(deps))
+  api.route('/', chatRoutes(deps))
 
   const document = makeDocument(api, deps.version)
   const page = docsPage(document)

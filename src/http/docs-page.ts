@@ -46,9 +46,7 @@ export function docsPage(document: unknown): string {
   const sections = [...tags].map(
     ([tag, operations]) => `<h2 id="${slug(tag)}">${html(tag)}</h2>${operations.join('')}`,
   )
-  const links = [...tags.keys(), 'Schemas'].map(
-    (tag) => `<a href="#${slug(tag)}">${html(tag)}</a>`,
-  )
+  const links = [...tags.keys(), 'Schemas'].map((tag) => `<a href="#${slug(tag)}">${html(tag)}</a>`)
   const schemas = Object.entries(components?.schemas ?? {}).map(
     ([name, schema]) =>
       `<details id="schema-${slug(name)}"><summary><code>${html(name)}</code></summary><div class="in">${pre(schema)}</div></details>`,

@@ -74,7 +74,7 @@ export function makeOnError(log: Log) {
   }
 }
 
-function toAppError(error: unknown): AppError {
+export function toAppError(error: unknown): AppError {
   if (error instanceof AppError) return error
   if (error instanceof HTTPException) {
     if (error.status === 413) return new AppError('PAYLOAD_TOO_LARGE', 'The body is over 1 MiB.')

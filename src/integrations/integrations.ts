@@ -237,9 +237,8 @@ export function makeIntegrations(deps: IntegrationsDeps) {
           ? {}
           : JSON.parse(await keyring.open(sealContext(orgId, id), row.credentials))
       return {
-        providerKey: row.providerKey,
-        provider,
         isEnabled: row.isEnabled,
+        supportsTools: provider.manifest.supportsExternalTools,
         network: provider.network,
         config: row.config,
         credentials,

@@ -1,22 +1,37 @@
+import { sql } from 'drizzle-orm'
 import packageJson from '../../package.json' with { type: 'json' }
 import { makeIdempotency } from '../auth/idempotency.ts'
 import { makeOrgs } from '../auth/orgs.ts'
 import { makeAuthorize } from '../auth/principal.ts'
 import { makeVerifyToken } from '../auth/token.ts'
+import { makeAiModel } from '../chat/ai-model.ts'
+import { makeConversations } from '../chat/conversations.ts'
+import { demoModel } from '../chat/demo-model.ts'
+import type { Model } from '../chat/model.ts'
+import { makeTurn } from '../chat/turn.ts'
 import type { Config } from '../config.ts'
 import { notFound } from '../core/error.ts'
+import type { DbTx } from '../db/pool.ts'
 import { makeHistory } from '../history/history.ts'
 import { createApp } from '../http/app.ts'
 import { makeIntegrations } from '../integrations/integrations.ts'
 import { makeSubscriptions } from '../integrations/subscriptions.ts'
-import { emit } from '../outbox/emit.ts'
+import { fromDrizzle } from '../outbox/adapters.ts'
+import { type EventInput, emit } from '../outbox/emit.ts'
 import { findProvider, PROVIDERS } from '../providers/registry.ts'
 import type { Log } from '../telemetry/log.ts'
 import { jwtSecret, type Resources } from './resources.ts'
+import { makeTools } from './tools.ts'
 
 /** The API on its resources: every feature made, each given what it needs of the others. */
 export async function makeApi(config: Config, resources: Resources, log: Log) {
   const { db, pool, keyring, egress, jobs, newId } = resources
+  const urlProblem = (url: string, network: 'public' | 'internal') => {
+    const verdict = egress.judge(url, network)
+    return verdict.isAllowed ? null : verdict.reason
+  }
+  const emitIn = (tx: DbTx, event: EventInput) => emit(fromDrizzle(tx, sql), event)
+
   const integrations = makeIntegrations({
     db,
     keyring,
@@ -28,15 +43,33 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
     db,
     keyring,
     newId,
+    urlProblem,
     providerOf: async (orgId, integrationId) => {
-      const integration = await integrations.load(orgId, integrationId)
-      if (integration === null) throw notFound('integration')
-      return integration.provider
+      const { provider } = await integrations.get(orgId, integrationId)
+      const found = findProvider(provider.key)
+      if (found === null) throw notFound('integration')
+      return found
     },
-    urlProblem: (url, network) => {
-      const verdict = egress.judge(url, network)
-      return verdict.isAllowed ? null : verdict.reason
-    },
+  })
+  const conversations = makeConversations({ db })
+  const { catalog, invoke, runs, definitions } = makeTools({
+    db,
+    egress,
+    newId,
+    urlProblem,
+    loadHost: integrations.load,
+    searchMessages: conversations.search,
+    emit: emitIn,
+  })
+  const turn = makeTurn({
+    db,
+    model: modelOf(config, egress.operatorFetch),
+    history: conversations.latest,
+    listTools: catalog.list,
+    invokeTool: invoke,
+    recordRun: runs.record,
+    emit: emitIn,
+    newId,
   })
   return createApp({
     log,
@@ -56,6 +89,11 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
     integrations,
     subscriptions,
     history: makeHistory({ db: pool }),
+    catalog,
+    definitions,
+    runs,
+    conversations,
+    turn,
     emit: (event) => emit(pool, event),
     wake: jobs.wake,
     unreadiness: async () => {
@@ -66,5 +104,15 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
         return 'the database cannot be reached'
       }
     },
+  })
+}
+
+function modelOf(config: Config, fetch: typeof globalThis.fetch): Model {
+  if (config.LLM_BASE_URL === undefined || config.LLM_MODEL === undefined) return demoModel
+  return makeAiModel({
+    baseUrl: config.LLM_BASE_URL,
+    apiKey: config.LLM_API_KEY,
+    model: config.LLM_MODEL,
+    fetch,
   })
 }

@@ -1,0 +1,240 @@
+import { z } from '@hono/zod-openapi'
+import { AppError } from '../../core/error.ts'
+import { TOOL_NAME } from '../../core/tool-name.ts'
+import type { makeCatalog } from '../../tools/catalog.ts'
+import type { makeToolDefinitions } from '../../tools/definitions.ts'
+import { formatTools, TOOL_FORMATS } from '../../tools/formats.ts'
+import { httpConfigSchema } from '../../tools/http-config.ts'
+import type { makeRuns } from '../../tools/runs.ts'
+import { requires } from '../middleware/auth.ts'
+import { makeRouter, route } from '../route.ts'
+import { body, json, ok, orgParam, time, uuid } from '../schemas.ts'
+
+const jsonSchema = z.record(z.string(), z.unknown())
+const tool = z
+  .object({
+    id: uuid,
+    orgId: z.string(),
+    integrationId: uuid,
+    name: z.string(),
+    wireName: z.string(),
+    description: z.string(),
+    argsSchema: jsonSchema,
+    httpConfig: httpConfigSchema,
+    isEnabled: z.boolean(),
+    createdAt: time,
+    updatedAt: time,
+  })
+  .openapi('Tool')
+
+const input = z.strictObject({
+  name: z
+    .string()
+    .regex(TOOL_NAME, 'must start with a letter and have at most 128 letters, digits and _ . -')
+    .openapi({ example: 'jira.createIssue' }),
+  description: z.string().trim().min(1).max(1024),
+  argsSchema: jsonSchema,
+  httpConfig: httpConfigSchema,
+  isEnabled: z.boolean().optional(),
+  approval: z.enum(['auto', 'ask']).optional(),
+  rateLimit: z.unknown().optional(),
+})
+
+const formatQuery = z.object({ format: z.enum(TOOL_FORMATS).default('native') })
+const listResponse = json(z.object({ tools: z.array(z.unknown()) }), 'In the shape of the format')
+const integrationParam = orgParam.extend({ integrationId: uuid })
+const param = integrationParam.extend({ toolId: uuid })
+const call = {
+  args: z.record(z.string(), z.unknown()).default({}),
+  conversationId: z.string().min(1).max(256).optional(),
+}
+const ran = json(z.object({ runId: uuid, result: z.unknown() }), 'It ran')
+const tags = ['Tools']
+const path = '/orgs/{orgId}/integrations/{integrationId}/tools'
+
+const listFlat = route({
+  method: 'get',
+  path: '/tools',
+  tags,
+  summary: "An org's tools",
+  request: { query: formatQuery.extend({ orgId: z.string().min(1) }) },
+  responses: { 200: listResponse },
+})
+
+const listOfOrg = route({
+  method: 'get',
+  path: '/orgs/{orgId}/tools',
+  tags,
+  summary: "An org's tools",
+  middleware: requires('org:tools:use'),
+  request: { params: orgParam, query: formatQuery },
+  responses: { 200: listResponse },
+})
+
+const executeFlat = route({
+  method: 'post',
+  path: '/tools/{name}/execute',
+  tags,
+  summary: 'Run a tool',
+  request: {
+    params: z.object({ name: z.string().max(128) }),
+    body: body(z.strictObject({ orgId: z.string().min(1), ...call })),
+  },
+  responses: { 200: ran },
+})
+
+const executeOfOrg = route({
+  method: 'post',
+  path: '/orgs/{orgId}/tools/{name}/execute',
+  tags,
+  summary: 'Run a tool',
+  middleware: requires('org:tools:use'),
+  request: {
+    params: orgParam.extend({ name: z.string().max(128) }),
+    body: body(z.strictObject({ orgId: z.string().optional(), ...call })),
+  },
+  responses: { 200: ran },
+})
+
+const middleware = requires('org:tools:manage')
+
+const list = route({
+  method: 'get',
+  path,
+  tags,
+  summary: 'Tools defined on an integration',
+  middleware,
+  request: { params: integrationParam },
+  responses: { 200: json(z.object({ tools: z.array(tool) }), 'By name') },
+})
+
+const create = route({
+  method: 'post',
+  path,
+  tags,
+  summary: 'Define a tool',
+  middleware,
+  request: { params: integrationParam, body: body(input) },
+  responses: { 201: json(z.object({ tool }), 'Defined') },
+})
+
+const get = route({
+  method: 'get',
+  path: `${path}/{toolId}`,
+  tags,
+  summary: 'One tool',
+  middleware,
+  request: { params: param },
+  responses: { 200: json(z.object({ tool }), 'As it is defined') },
+})
+
+const patch = route({
+  method: 'patch',
+  path: `${path}/{toolId}`,
+  tags,
+  summary: 'Change a tool',
+  middleware,
+  request: { params: param, body: body(input.partial()) },
+  responses: { 200: json(ok.extend({ tool }), 'As it is now') },
+})
+
+const remove = route({
+  method: 'delete',
+  path: `${path}/{toolId}`,
+  tags,
+  summary: 'Delete a tool',
+  middleware,
+  request: { params: param },
+  responses: { 200: json(ok, 'Deleted; its runs stay') },
+})
+
+export interface ToolRoutesDeps {
+  readonly catalog: ReturnType<typeof makeCatalog>
+  readonly definitions: ReturnType<typeof makeToolDefinitions>
+  readonly runs: ReturnType<typeof makeRuns>
+  readonly wake: () => void
+}
+
+export function toolRoutes({ catalog, definitions, runs, wake }: ToolRoutesDeps) {
+  const execute = async (invocation: {
+    orgId: string
+    userId: string
+    name: string
+    args: Record<string, unknown>
+    conversationId: string | undefined
+    signal: AbortSignal
+  }) => {
+    try {
+      const { conversationId = null, ...rest } = invocation
+      return await runs.execute({ ...rest, conversationId, source: 'api' })
+    } finally {
+      wake()
+    }
+  }
+
+  return makeRouter()
+    .openapi(listFlat, async (c) => {
+      const { orgId, format } = c.req.valid('query')
+      await c.get('authorize')(orgId, 'org:tools:use')
+      return c.json({ tools: formatTools(await catalog.list(orgId), format) }, 200)
+    })
+    .openapi(listOfOrg, async (c) => {
+      const { orgId } = c.req.valid('param')
+      const { format } = c.req.valid('query')
+      return c.json({ tools: formatTools(await catalog.list(orgId), format) }, 200)
+    })
+    .openapi(executeFlat, async (c) => {
+      const { orgId, args, conversationId } = c.req.valid('json')
+      await c.get('authorize')(orgId, 'org:tools:use')
+      const { name } = c.req.valid('param')
+      const userId = c.get('principal').id
+      const { signal } = c.req.raw
+      return c.json(await execute({ orgId, userId, name, args, conversationId, signal }), 200)
+    })
+    .openapi(executeOfOrg, async (c) => {
+      const { orgId, name } = c.req.valid('param')
+      const { orgId: bodyOrgId = orgId, args, conversationId } = c.req.valid('json')
+      if (bodyOrgId !== orgId) throw new AppError('NOT_FOUND', 'No such org.')
+      const userId = c.get('principal').id
+      const { signal } = c.req.raw
+      return c.json(await execute({ orgId, userId, name, args, conversationId, signal }), 200)
+    })
+    .openapi(list, async (c) => {
+      const { orgId, integrationId } = c.req.valid('param')
+      return c.json({ tools: await definitions.list(orgId, integrationId) }, 200)
+    })
+    .openapi(create, async (c) => {
+      const { orgId, integrationId } = c.req.valid('param')
+      const given = withoutUnenforced(c.req.valid('json'))
+      return c.json({ tool: await definitions.create(orgId, integrationId, given) }, 201)
+    })
+    .openapi(get, async (c) => {
+      const { orgId, integrationId, toolId } = c.req.valid('param')
+      return c.json({ tool: await definitions.get(orgId, integrationId, toolId) }, 200)
+    })
+    .openapi(patch, async (c) => {
+      const { orgId, integrationId, toolId } = c.req.valid('param')
+      const change = withoutUnenforced(c.req.valid('json'))
+      const changed = await definitions.update(orgId, integrationId, toolId, change)
+      return c.json({ ok: true as const, tool: changed }, 200)
+    })
+    .openapi(remove, async (c) => {
+      const { orgId, integrationId, toolId } = c.req.valid('param')
+      await definitions.remove(orgId, integrationId, toolId)
+      return c.json({ ok: true as const }, 200)
+    })
+}
+
+/** These two are part of the contract and not enforced by this version: a promise nobody keeps is refused. */
+function withoutUnenforced<Input extends { approval?: string | undefined; rateLimit?: unknown }>(
+  given: Input,
+): Omit<Input, 'approval' | 'rateLimit'> {
+  const refuse = (path: string) => {
+    const message = 'is not enforced by this version of Patchbay; leave it out'
+    return new AppError('UNPROCESSABLE', `${path}: ${message}`, { details: [{ path, message }] })
+  }
+  const { approval, rateLimit, ...rest } = given
+  if (approval === 'ask') throw refuse('approval')
+  if (rateLimit != null) throw refuse('rateLimit')
+  return rest
+}

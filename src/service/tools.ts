@@ -1,0 +1,46 @@
+import packageJson from '../../package.json' with { type: 'json' }
+import type { DbTx } from '../db/pool.ts'
+import { makeArgsValidator } from '../tools/args.ts'
+import type { FoundMessage } from '../tools/builtins.ts'
+import { makeBuiltins } from '../tools/builtins.ts'
+import { makeCall } from '../tools/call.ts'
+import { makeCatalog } from '../tools/catalog.ts'
+import { makeToolDefinitions, type ToolHost } from '../tools/definitions.ts'
+import { makeInvoke } from '../tools/invoke.ts'
+import { makeRuns, type RunEvent } from '../tools/runs.ts'
+import type { Resources } from './resources.ts'
+
+interface ToolsDeps extends Pick<Resources, 'db' | 'egress' | 'newId'> {
+  readonly loadHost: (orgId: string, integrationId: string) => Promise<ToolHost | null>
+  readonly urlProblem: (url: string, network: 'public' | 'internal') => string | null
+  readonly searchMessages: (
+    orgId: string,
+    conversationId: string | null,
+    query: string,
+    limit: number,
+  ) => Promise<FoundMessage[]>
+  readonly emit: (tx: DbTx, event: RunEvent) => Promise<string>
+}
+
+/** The tools feature, wired. */
+export function makeTools({ db, egress, newId, loadHost, urlProblem, ...deps }: ToolsDeps) {
+  const args = makeArgsValidator()
+  const builtins = makeBuiltins({
+    now: () => new Date(),
+    searchMessages: deps.searchMessages,
+  })
+  const catalog = makeCatalog({ db, builtins })
+  const invoke = makeInvoke({
+    find: catalog.find,
+    names: async (orgId) => (await catalog.list(orgId)).map((tool) => tool.name),
+    validate: args.validate,
+    call: makeCall({ egress, loadHost, userAgent: `Patchbay/${packageJson.version}` }),
+    newId,
+  })
+  return {
+    catalog,
+    invoke,
+    runs: makeRuns({ db, invoke, emit: deps.emit }),
+    definitions: makeToolDefinitions({ db, builtins, compile: args.compile, loadHost, urlProblem }),
+  }
+}

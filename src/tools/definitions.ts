@@ -1,0 +1,198 @@
+import { createHash } from 'node:crypto'
+import { and, asc, eq, sql } from 'drizzle-orm'
+import { AppError, invalidField, notFound } from '../core/error.ts'
+import { TOOL_NAME, wireNameOf } from '../core/tool-name.ts'
+import type { Db, DbTx } from '../db/pool.ts'
+import { externalToolDefinitions } from '../db/schema.ts'
+import type { JsonSchema, makeArgsValidator } from './args.ts'
+import type { BuiltinTool } from './builtins.ts'
+import { assertHttpConfig, type HttpConfig, httpConfigSchema } from './http-config.ts'
+import { assertSafeSchema } from './schema-rules.ts'
+
+/** A tool of an org, backed by an HTTP endpoint. */
+export interface ExternalTool {
+  readonly id: string
+  readonly orgId: string
+  readonly integrationId: string
+  readonly name: string
+  readonly wireName: string
+  readonly description: string
+  readonly argsSchema: JsonSchema
+  readonly httpConfig: HttpConfig
+  readonly isEnabled: boolean
+  readonly createdAt: string
+  readonly updatedAt: string
+}
+
+export interface ToolInput {
+  readonly name: string
+  readonly description: string
+  readonly argsSchema: JsonSchema
+  readonly httpConfig: HttpConfig
+  readonly isEnabled?: boolean | undefined
+}
+
+export type ToolChange = { [Key in keyof ToolInput]?: ToolInput[Key] | undefined }
+
+/** What tools need of the integration they belong to. */
+export interface ToolHost {
+  readonly isEnabled: boolean
+  readonly supportsTools: boolean
+  readonly network: 'public' | 'internal'
+  readonly config: Readonly<Record<string, unknown>>
+  readonly credentials: Readonly<Record<string, string>>
+}
+
+interface DefinitionsDeps {
+  readonly db: Db
+  readonly builtins: readonly BuiltinTool[]
+  readonly compile: ReturnType<typeof makeArgsValidator>['compile']
+  readonly loadHost: (orgId: string, integrationId: string) => Promise<ToolHost | null>
+  /** Why a URL can never be called, or null. */
+  readonly urlProblem: (url: string, network: 'public' | 'internal') => string | null
+}
+
+/** The tools that an org defines on an integration. */
+export function makeToolDefinitions(deps: DefinitionsDeps) {
+  const { db, builtins } = deps
+  const tools = externalToolDefinitions
+
+  const ofIntegration = (orgId: string, integrationId: string) =>
+    and(eq(tools.orgId, orgId), eq(tools.integrationId, integrationId))
+
+  async function hostOf(orgId: string, integrationId: string): Promise<ToolHost> {
+    const host = await deps.loadHost(orgId, integrationId)
+    if (host === null) throw notFound('integration')
+    return host
+  }
+
+  async function find(orgId: string, integrationId: string, id: string) {
+    const [row] = await db
+      .select()
+      .from(tools)
+      .where(and(ofIntegration(orgId, integrationId), eq(tools.id, id)))
+    if (row === undefined) throw notFound('tool')
+    return row
+  }
+
+  function check(host: ToolHost, input: ToolChange): void {
+    if (input.name !== undefined && !TOOL_NAME.test(input.name)) {
+      throw invalidField('name', 'must start with a letter and have letters, digits and _ . - only')
+    }
+    if (input.argsSchema !== undefined) assertSafeSchema(input.argsSchema, deps.compile)
+    if (input.httpConfig !== undefined) {
+      const known = {
+        credentials: Object.keys(host.credentials),
+        config: Object.keys(host.config),
+      }
+      assertHttpConfig(input.httpConfig, known, (url) => deps.urlProblem(url, host.network))
+    }
+  }
+
+  /** A wire name that no other tool of the org has. Throws `CONFLICT` where the name itself is taken. */
+  async function freeWireName(tx: DbTx, orgId: string, name: string): Promise<string> {
+    // One at a time in an org, so that two names that map to one wire name are told apart.
+    await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(${`tools/${orgId}`}, 0))`)
+    const rows = await tx
+      .select({ name: tools.name, wireName: tools.wireName })
+      .from(tools)
+      .where(eq(tools.orgId, orgId))
+    const taken = [...builtins, ...rows]
+    if (taken.some((tool) => tool.name.toLowerCase() === name.toLowerCase())) {
+      throw new AppError('CONFLICT', `There is a tool named ${name} already.`)
+    }
+    const digest = createHash('sha256').update(name).digest('hex')
+    return wireNameOf(name, digest, (wire) => taken.some((tool) => tool.wireName === wire))
+  }
+
+  return {
+    async list(orgId: string, integrationId: string): Promise<ExternalTool[]> {
+      await hostOf(orgId, integrationId)
+      const rows = await db
+        .select()
+        .from(tools)
+        .where(ofIntegration(orgId, integrationId))
+        .orderBy(asc(tools.name))
+      return rows.map(toTool)
+    },
+
+    async get(orgId: string, integrationId: string, id: string): Promise<ExternalTool> {
+      return toTool(await find(orgId, integrationId, id))
+    },
+
+    async create(orgId: string, integrationId: string, input: ToolInput): Promise<ExternalTool> {
+      const host = await hostOf(orgId, integrationId)
+      if (!host.supportsTools) {
+        throw new AppError('UNPROCESSABLE', 'Tools cannot be defined on this kind of integration.')
+      }
+      check(host, input)
+      return db.transaction(async (tx) => {
+        const wireName = await freeWireName(tx, orgId, input.name)
+        const { name, description, argsSchema, httpConfig, isEnabled = true } = input
+        const [row] = await tx
+          .insert(tools)
+          .values({
+            orgId,
+            integrationId,
+            name,
+            wireName,
+            description,
+            argsSchema,
+            httpConfig,
+            isEnabled,
+          })
+          .returning()
+        if (row === undefined) throw new Error('insert returned no row')
+        return toTool(row)
+      })
+    },
+
+    /** A new name gets a new wire name; whatever is left out stays. */
+    async update(orgId: string, integrationId: string, id: string, change: ToolChange) {
+      const host = await hostOf(orgId, integrationId)
+      const before = await find(orgId, integrationId, id)
+      check(host, change)
+      const isRenamed = change.name !== undefined && change.name !== before.name
+      return db.transaction(async (tx) => {
+        const wire =
+          isRenamed && change.name !== undefined
+            ? { wireName: await freeWireName(tx, orgId, change.name) }
+            : {}
+        const columns = Object.fromEntries(
+          Object.entries(change).filter(([, value]) => value !== undefined),
+        )
+        const [row] = await tx
+          .update(tools)
+          .set({ ...columns, ...wire, updatedAt: sql`now()` })
+          .where(and(ofIntegration(orgId, integrationId), eq(tools.id, id)))
+          .returning()
+        if (row === undefined) throw notFound('tool')
+        return toTool(row)
+      })
+    },
+
+    async remove(orgId: string, integrationId: string, id: string): Promise<void> {
+      const gone = await db
+        .delete(tools)
+        .where(and(ofIntegration(orgId, integrationId), eq(tools.id, id)))
+        .returning({ id: tools.id })
+      if (gone.length === 0) throw notFound('tool')
+    },
+  }
+}
+
+function toTool(row: typeof externalToolDefinitions.$inferSelect): ExternalTool {
+  return {
+    id: row.id,
+    orgId: row.orgId,
+    integrationId: row.integrationId,
+    name: row.name,
+    wireName: row.wireName,
+    description: row.description,
+    argsSchema: row.argsSchema,
+    httpConfig: httpConfigSchema.parse(row.httpConfig),
+    isEnabled: row.isEnabled,
+    createdAt: row.createdAt.toISOString(),
+    updatedAt: row.updatedAt.toISOString(),
+  }
+}

@@ -1,0 +1,120 @@
+import { AppError } from '../core/error.ts'
+import type { JsonSchema, makeArgsValidator } from './args.ts'
+import type { CallResult } from './call.ts'
+import type { RunnableTool } from './catalog.ts'
+
+const MAX_ARGS_BYTES = 262_144
+
+export interface Invocation {
+  readonly orgId: string
+  readonly userId: string
+  readonly conversationId: string | null
+  readonly source: 'chat' | 'api'
+  /** Name or wire name. */
+  readonly name: string
+  readonly args: unknown
+  readonly signal?: AbortSignal | undefined
+}
+
+/** A run that has ended, whatever came of it. */
+export interface FinishedRun {
+  readonly id: string
+  readonly orgId: string
+  readonly userId: string
+  readonly conversationId: string | null
+  readonly source: 'chat' | 'api'
+  readonly tool: string
+  readonly toolId: string | null
+  readonly integrationId: string | null
+  readonly arguments: unknown
+  readonly outcome: 'success' | 'error' | 'timeout' | 'blocked'
+  readonly result: unknown
+  readonly error: string | null
+  readonly durationMs: number
+}
+
+type External = Extract<RunnableTool, { kind: 'external' }>
+
+interface InvokeDeps {
+  readonly find: (orgId: string, name: string) => Promise<RunnableTool | null>
+  readonly names: (orgId: string) => Promise<string[]>
+  readonly validate: ReturnType<typeof makeArgsValidator>['validate']
+  readonly call: (tool: External, invocation: Invocation, runId: string) => Promise<CallResult>
+  readonly newId: () => string
+}
+
+/**
+ * Runs a tool. What its endpoint does is a value; only what the caller did wrong is thrown, before any run exists: no such
+ * tool (`NOT_FOUND`), arguments that do not fit (`INVALID_BODY` with details). Holds no transaction.
+ */
+export function makeInvoke(deps: InvokeDeps) {
+  return async function invoke(invocation: Invocation): Promise<FinishedRun> {
+    const tool = await deps.find(invocation.orgId, invocation.name)
+    if (tool === null) {
+      const close = closest(invocation.name, await deps.names(invocation.orgId))
+      const hint = close.length === 0 ? '' : ` Did you mean ${close.join(' or ')}?`
+      throw new AppError('NOT_FOUND', `No such tool: ${invocation.name.slice(0, 128)}.${hint}`)
+    }
+    const args = checkArgs(
+      deps,
+      tool.kind === 'builtin' ? tool.tool.argsSchema : tool.argsSchema,
+      invocation.args,
+    )
+    const id = deps.newId()
+    const startedAt = performance.now()
+    const called =
+      tool.kind === 'external'
+        ? await deps.call(tool, { ...invocation, args }, id)
+        : await tool.tool.run(invocation, args).then(
+            (result): CallResult => ({ outcome: 'success', result, error: null }),
+            (error: unknown): CallResult => ({
+              outcome: 'error',
+              result: null,
+              error: messageOf(error),
+            }),
+          )
+    return {
+      id,
+      orgId: invocation.orgId,
+      userId: invocation.userId,
+      conversationId: invocation.conversationId,
+      source: invocation.source,
+      tool: tool.kind === 'builtin' ? tool.tool.name : tool.name,
+      toolId: tool.kind === 'builtin' ? null : tool.id,
+      integrationId: tool.kind === 'builtin' ? null : tool.integrationId,
+      arguments: args,
+      ...called,
+      durationMs: Math.round(performance.now() - startedAt),
+    }
+  }
+}
+
+function checkArgs(deps: InvokeDeps, schema: JsonSchema, given: unknown): Record<string, unknown> {
+  const isObject = typeof given === 'object' && given !== null && !Array.isArray(given)
+  const details = !isObject
+    ? [{ path: 'args', message: 'must be an object' }]
+    : JSON.stringify(given).length > MAX_ARGS_BYTES
+      ? [{ path: 'args', message: `is over ${MAX_ARGS_BYTES} bytes` }]
+      : deps.validate(schema, given)
+  if (details.length > 0) {
+    const text = details.map((detail) => `${detail.path} ${detail.message}`).join('; ')
+    throw new AppError('INVALID_BODY', text, { details })
+  }
+  return { ...(given as Record<string, unknown>) }
+}
+
+/** Names that share most of their letters in order: enough to mend a model's slip. */
+function closest(name: string, names: readonly string[]): string[] {
+  const plain = (text: string) => text.toLowerCase().replace(/[^a-z0-9]/g, '')
+  const wanted = plain(name)
+  return names
+    .filter((candidate) => {
+      const other = plain(candidate)
+      return wanted.length > 2 && (other.includes(wanted) || wanted.includes(other))
+    })
+    .slice(0, 3)
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : 'failed'
+}

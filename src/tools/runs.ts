@@ -1,0 +1,83 @@
+import { AppError } from '../core/error.ts'
+import type { Db, DbTx } from '../db/pool.ts'
+import { toolRuns } from '../db/schema.ts'
+import type { FinishedRun, Invocation } from './invoke.ts'
+
+const MAX_STORED_CHARS = 16_384
+
+export interface RunEvent {
+  readonly orgId: string
+  readonly type: 'tool.exec.success' | 'tool.exec.error'
+  readonly conversationId?: string | undefined
+  readonly data: Record<string, unknown>
+}
+
+interface RunsDeps {
+  readonly db: Db
+  readonly invoke: (invocation: Invocation) => Promise<FinishedRun>
+  readonly emit: (tx: DbTx, event: RunEvent) => Promise<string>
+}
+
+/** The record of what ran. */
+export function makeRuns({ db, invoke, emit }: RunsDeps) {
+  /** Writes the run and its event in the given transaction. */
+  async function record(tx: DbTx, run: FinishedRun): Promise<void> {
+    const { outcome, durationMs, error, tool } = run
+    await tx.insert(toolRuns).values({
+      id: run.id,
+      orgId: run.orgId,
+      tool,
+      toolId: run.toolId,
+      integrationId: run.integrationId,
+      conversationId: run.conversationId,
+      userId: run.userId,
+      source: run.source,
+      outcome,
+      durationMs,
+      arguments: capped(run.arguments),
+      result: run.result === null ? null : cut(JSON.stringify(run.result)),
+      error: error === null ? null : cut(error),
+    })
+    await emit(tx, {
+      orgId: run.orgId,
+      conversationId: run.conversationId ?? undefined,
+      ...(outcome === 'success'
+        ? { type: 'tool.exec.success', data: { tool, runId: run.id, durationMs } }
+        : { type: 'tool.exec.error', data: { tool, runId: run.id, error: error ?? outcome } }),
+    })
+  }
+
+  return {
+    record,
+
+    /**
+     * Runs a tool, then records it in one transaction of its own.
+     *
+     * @throws AppError `TOOL_FAILED` or `TOOL_TIMEOUT` with `runId`, after the run is recorded
+     */
+    async execute(invocation: Invocation): Promise<{ runId: string; result: unknown }> {
+      const run = await invoke(invocation)
+      await db.transaction((tx) => record(tx, run))
+      if (run.outcome === 'success') return { runId: run.id, result: run.result }
+      const code = run.outcome === 'timeout' ? 'TOOL_TIMEOUT' : 'TOOL_FAILED'
+      throw new AppError(code, `${run.tool}: ${run.error ?? run.outcome}`, {
+        members: { runId: run.id },
+      })
+    },
+  }
+}
+
+/** Arguments as they are, or, where they are too long to keep, their beginning. */
+function capped(args: unknown): unknown {
+  const text = JSON.stringify(args)
+  return text.length <= MAX_STORED_CHARS ? args : { cut: cut(text) }
+}
+
+function cut(text: string): string {
+  return text.length <= MAX_STORED_CHARS
+    ? text.replaceAll('\u0000', '\ufffd')
+    : `${text
+        .slice(0, MAX_STORED_CHARS - 1)
+        .toWellFormed()
+        .replaceAll('\u0000', '\ufffd')}…`
+}
