@@ -2,6 +2,9 @@ import pg from 'pg'
 import { formatTable } from './table.ts'
 import { withDatabase } from './with-database.ts'
 
+/** Values as Postgres prints them, as psql shows them. */
+const AS_TEXT = { getTypeParser: () => (text: string) => text }
+
 /** `npm run sql -- "select …"`: prints the rows as a table, for people without psql. */
 const statement = process.argv.slice(2).join(' ').trim()
 if (statement === '') {
@@ -12,7 +15,9 @@ if (statement === '') {
     const client = new pg.Client({ connectionString: url, application_name: 'patchbay sql' })
     await client.connect()
     try {
-      const results = [await client.query({ text: statement, rowMode: 'array' })].flat()
+      const results = [
+        await client.query({ text: statement, rowMode: 'array', types: AS_TEXT }),
+      ].flat()
       for (const result of results) print(result)
     } finally {
       await client.end()

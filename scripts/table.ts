@@ -10,7 +10,7 @@ export function formatTable(
     Math.max(name.length, ...lines.map((line) => line[column]?.length ?? 0)),
   )
   const isNumeric = header.map((_, column) =>
-    rows.every((row) => row[column] === null || typeof row[column] === 'number'),
+    rows.every((row) => row[column] === null || /^-?\d+(\.\d+)?$/.test(String(row[column]))),
   )
   const format = (cells: readonly string[]) =>
     cells

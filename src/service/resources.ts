@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Pool } from 'pg'
 import type { Config } from '../config.ts'
-import { uuidV7 } from '../core/id.ts'
+import { makeNewId } from '../core/id.ts'
 import { Secret } from '../core/secret.ts'
 import { makeDataKeyStore } from '../db/data-keys.ts'
 import { openEmbedded, readOrMake } from '../db/embedded.ts'
@@ -28,8 +28,6 @@ export interface Resources {
   readonly newId: () => string
 }
 
-export const newId = () => uuidV7(Date.now(), randomBytes(10))
-
 /**
  * Opens the database (waiting for it as long as it takes), brings it up to date, and opens what stands on it. Whatever is
  * opened goes onto the stack.
@@ -41,6 +39,7 @@ export async function openResources(
   signal: AbortSignal,
   onWaiting: (reason: string) => void,
 ): Promise<Resources> {
+  const newId = makeNewId({ nowMs: Date.now, randomBytes })
   const databaseUrl = await openDatabase(config, stack)
   const retry = { log, signal, onWaiting }
   const applied = await retrying(() => migrate(databaseUrl), retry)

@@ -103,16 +103,27 @@ function checkArgs(deps: InvokeDeps, schema: JsonSchema, given: unknown): Record
   return { ...(given as Record<string, unknown>) }
 }
 
-/** Names that share most of their letters in order: enough to mend a model's slip. */
+/** Names that share most of their pairs of letters with the wanted one: enough to mend a model's slip. */
 function closest(name: string, names: readonly string[]): string[] {
-  const plain = (text: string) => text.toLowerCase().replace(/[^a-z0-9]/g, '')
-  const wanted = plain(name)
+  const wanted = letterPairs(name)
+  const likeness = (candidate: string) => {
+    const pairs = letterPairs(candidate)
+    const shared = pairs.filter((pair) => wanted.includes(pair)).length
+    return (2 * shared) / Math.max(1, pairs.length + wanted.length)
+  }
   return names
-    .filter((candidate) => {
-      const other = plain(candidate)
-      return wanted.length > 2 && (other.includes(wanted) || wanted.includes(other))
-    })
+    .map((candidate) => ({ candidate, likeness: likeness(candidate) }))
+    .filter((entry) => entry.likeness >= 0.4)
+    .sort((a, b) => b.likeness - a.likeness)
     .slice(0, 3)
+    .map((entry) => entry.candidate)
+}
+
+function letterPairs(name: string): string[] {
+  const letters = name.toLowerCase().replace(/[^a-z0-9]/g, '')
+  return Array.from({ length: Math.max(0, letters.length - 1) }, (_, at) =>
+    letters.slice(at, at + 2),
+  )
 }
 
 function messageOf(error: unknown): string {
