@@ -144,11 +144,11 @@ function encrypt(key: Buffer, aad: Buffer, plain: Buffer): Buffer {
 function decrypt(key: Buffer, aad: Buffer, sealed: Buffer): Buffer {
   const iv = sealed.subarray(0, IV_BYTES)
   const tag = sealed.subarray(IV_BYTES, IV_BYTES + TAG_BYTES)
-  // Without authTagLength, Node accepts a tag that was cut to four bytes.
-  const decipher = createDecipheriv('aes-256-gcm', key, iv, { authTagLength: TAG_BYTES })
-  decipher.setAAD(aad)
-  decipher.setAuthTag(tag)
   try {
+    // Without authTagLength, Node accepts a tag that was cut to four bytes.
+    const decipher = createDecipheriv('aes-256-gcm', key, iv, { authTagLength: TAG_BYTES })
+    decipher.setAAD(aad)
+    decipher.setAuthTag(tag)
     return Buffer.concat([decipher.update(sealed.subarray(IV_BYTES + TAG_BYTES)), decipher.final()])
   } catch (error) {
     throw new KeyringError('a sealed value does not belong here, or was changed', { cause: error })

@@ -1,6 +1,7 @@
 import { createHmac, createSecretKey, hash, randomBytes, timingSafeEqual } from 'node:crypto'
 
 const PREFIX = 'whsec_'
+const MIN_SECRET_BYTES = 24
 const DEFAULT_TOLERANCE_S = 300
 
 /** The two signatures of one webhook, in the values of their headers. */
@@ -21,6 +22,8 @@ export function newSigningSecret(): string {
 /**
  * Prepares signing with a subscription's secrets, newest first. Standard Webhooks 1.0 signs `id.timestamp.body` with the
  * secret's decoded bytes; the plain signature is over the body alone with the secret's text as key.
+ *
+ * @throws Error for a secret of under 24 bytes
  */
 export function makeSign(secrets: readonly string[]): Sign {
   const [newest] = secrets
@@ -64,6 +67,7 @@ export interface VerifyOptions {
  *
  * @param headers with lower-case names, as Node gives them
  * @throws WebhookVerificationError when a header is missing, the time is off, or no signature fits
+ * @throws Error for a secret of under 24 bytes, whatever the webhook
  */
 export function verifyWebhook(
   secret: string,
@@ -71,18 +75,17 @@ export function verifyWebhook(
   rawBody: string | Buffer,
   options: VerifyOptions = {},
 ): WebhookEvent {
+  const key = secretBytes(secret)
   const id = headerText(headers, 'webhook-id')
   const timestamp = headerText(headers, 'webhook-timestamp')
   const signatures = headerText(headers, 'webhook-signature')
   const nowS = options.nowS ?? Date.now() / 1000
-  const isTimestamp = /^\d{1,12}$/.test(timestamp)
-  if (
-    !isTimestamp ||
-    Math.abs(nowS - Number(timestamp)) > (options.toleranceS ?? DEFAULT_TOLERANCE_S)
-  ) {
+  const toleranceS = options.toleranceS ?? DEFAULT_TOLERANCE_S
+  const isTimely = /^\d{1,12}$/.test(timestamp) && Math.abs(nowS - Number(timestamp)) <= toleranceS
+  if (!isTimely) {
     throw new WebhookVerificationError('webhook-timestamp is not within the tolerance')
   }
-  const expected = createHmac('sha256', secretBytes(secret))
+  const expected = createHmac('sha256', key)
     .update(`${id}.${timestamp}.`)
     .update(rawBody)
     .digest('base64')
@@ -96,8 +99,14 @@ export function isSameText(a: string, b: string): boolean {
   return timingSafeEqual(hash('sha256', a, 'buffer'), hash('sha256', b, 'buffer'))
 }
 
+/** Refuses what a missing setting leaves behind (`''`, `'undefined'`): under such a key anyone can sign. */
 function secretBytes(secret: string): Buffer {
-  return Buffer.from(secret.startsWith(PREFIX) ? secret.slice(PREFIX.length) : secret, 'base64')
+  const text = secret.startsWith(PREFIX) ? secret.slice(PREFIX.length) : secret
+  const bytes = Buffer.from(text, 'base64')
+  if (bytes.length < MIN_SECRET_BYTES) {
+    throw new Error(`a signing secret is whsec_ and at least ${MIN_SECRET_BYTES} bytes in base64`)
+  }
+  return bytes
 }
 
 function headerText(

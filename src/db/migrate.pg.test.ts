@@ -1,0 +1,110 @@
+import { randomBytes } from 'node:crypto'
+import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import { afterEach, beforeEach, expect, inject, test } from 'vitest'
+import { MigrationError, migrate } from './migrate.ts'
+
+const MIGRATIONS = join(import.meta.dirname, '../../migrations')
+
+let dir: string
+let url: string
+let cleanUp: AsyncDisposableStack
+beforeEach(async () => {
+  cleanUp = new AsyncDisposableStack()
+  dir = await mkdtemp(join(tmpdir(), 'patchbay-migrations-'))
+  cleanUp.defer(() => rm(dir, { recursive: true }))
+  const name = `test_${randomBytes(8).toString('hex')}`
+  await run(urlOf('postgres'), `create database ${name} template template0`)
+  cleanUp.defer(async () => {
+    await run(urlOf('postgres'), `drop database ${name} with (force)`)
+  })
+  url = urlOf(name)
+})
+afterEach(() => cleanUp.disposeAsync())
+
+function urlOf(database: string): string {
+  const parsed = new URL(inject('templateUrl'))
+  parsed.pathname = `/${database}`
+  return parsed.href
+}
+
+async function run(databaseUrl: string, statement: string) {
+  const client = new pg.Client(databaseUrl)
+  await client.connect()
+  try {
+    return (await client.query(statement)).rows
+  } finally {
+    await client.end()
+  }
+}
+
+const write = (name: string, text: string) => writeFile(join(dir, name), text)
+const applied = () =>
+  run(url, 'select name from patchbay.schema_migrations order by name').then((rows) =>
+    rows.map((row) => row.name),
+  )
+
+test('ten that start at once on an empty database apply each file once', async () => {
+  const files = (await readdir(MIGRATIONS)).toSorted()
+  const results = await Promise.all(Array.from({ length: 10 }, () => migrate(url)))
+  expect(results.filter((names) => names.length > 0)).toEqual([files])
+  expect(await applied()).toEqual(files)
+  expect(await migrate(url)).toEqual([])
+})
+
+test('a new file is applied on top of the others', async () => {
+  await cp(MIGRATIONS, dir, { recursive: true })
+  await migrate(url, dir)
+  await write('9000_more.sql', 'create table patchbay.more (id int)')
+  expect(await migrate(url, dir)).toEqual(['9000_more.sql'])
+})
+
+test('a file that was changed after it was applied is refused by name', async () => {
+  await write('0001_a.sql', 'create table patchbay.a (id int)')
+  await migrate(url, dir)
+  await write('0001_a.sql', 'create table patchbay.a (id bigint)')
+  await write('0002_b.sql', 'create table patchbay.b (id int)')
+  await expect(migrate(url, dir)).rejects.toThrow(/0001_a\.sql was changed/)
+  expect(await applied()).toEqual(['0001_a.sql'])
+})
+
+test('a file that comes before one that is applied is refused by name', async () => {
+  await write('0002_b.sql', 'create table patchbay.b (id int)')
+  await migrate(url, dir)
+  await write('0001_a.sql', 'create table patchbay.a (id int)')
+  await expect(migrate(url, dir)).rejects.toThrow(/0001_a\.sql comes before 0002_b\.sql/)
+  expect(await applied()).toEqual(['0002_b.sql'])
+})
+
+test('a file that fails leaves nothing of itself and keeps those before it', async () => {
+  await write('0001_a.sql', 'create table patchbay.a (id int)')
+  await write('0002_b.sql', 'create table patchbay.b (id int); select 1 / 0')
+  await write('0003_c.sql', 'create table patchbay.c (id int)')
+  const failure = migrate(url, dir)
+  await expect(failure).rejects.toBeInstanceOf(MigrationError)
+  await expect(failure).rejects.toThrow(/0002_b\.sql failed: division by zero/)
+  expect(await applied()).toEqual(['0001_a.sql'])
+  const tables = `select to_regclass('patchbay.a') is not null as a, to_regclass('patchbay.b') as b`
+  expect(await run(url, tables)).toEqual([{ a: true, b: null }])
+  await write('0002_b.sql', 'create table patchbay.b (id int)')
+  expect(await migrate(url, dir)).toEqual(['0002_b.sql', '0003_c.sql'])
+})
+
+test('a file whose name does not fit is refused before anything is done', async () => {
+  await write('1_a.sql', 'select 1')
+  await expect(migrate(url, dir)).rejects.toThrow(/1_a\.sql: the name must be like/)
+})
+
+test('a database that is ahead is accepted, unless what is new in it breaks this version', async () => {
+  await write('0001_a.sql', 'create table patchbay.a (id int)')
+  await write('0002_b.sql', 'create table patchbay.b (id int)')
+  await migrate(url, dir)
+  await rm(join(dir, '0002_b.sql'))
+  expect(await migrate(url, dir)).toEqual([])
+  await write('0003_c.sql', '-- breaking\ncreate table patchbay.c (id int)')
+  await migrate(url, dir)
+  await rm(join(dir, '0003_c.sql'))
+  await expect(migrate(url, dir)).rejects.toThrow(/0003_c\.sql, which this version does not know/)
+})
