@@ -113,8 +113,6 @@ create table patchbay.webhook_subscriptions (
   foreign key (org_id, integration_id) references patchbay.org_integrations (org_id, id) on delete cascade
 );
 
-create index webhook_subscriptions_fan_out on patchbay.webhook_subscriptions (org_id)
-  where is_active and deleted_at is null;
 create index webhook_subscriptions_by_integration on patchbay.webhook_subscriptions (org_id, integration_id, id);
 
 -- The hot half of a subscription: what its last tries came to. Its row exists from the first recorded try on.

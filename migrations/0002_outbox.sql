@@ -41,13 +41,50 @@ create index outbox_keys_expiry on patchbay.outbox_keys (expires_at);
 -- patterns_of('chat.turn.completed') = {*,chat.*,chat.turn.*,chat.turn.completed}: a subscription wants the event if it
 -- names one of these.
 create function patchbay.patterns_of(type text) returns text[]
-  language sql immutable strict parallel safe as $$
-    select array['*', patterns_of.type] || array(
-      select array_to_string(segments[1:depth], '.') || '.*'
-      from (select string_to_array(patterns_of.type, '.')) as split (segments),
-        generate_series(1, cardinality(segments) - 1) as depth
-    )
-  $$;
+  language plpgsql immutable strict parallel safe as $$
+declare
+  patterns text[] := array['*', type];
+  dot integer := 0;
+  step integer;
+begin
+  loop
+    step := strpos(substr(type, dot + 1), '.');
+    exit when step = 0;
+    dot := dot + step;
+    patterns := patterns || (left(type, dot) || '*');
+  end loop;
+  return patterns;
+end
+$$;
+
+-- Who listens to what: a row for each pattern of each active subscription, so that the relay finds them by index however
+-- many subscriptions an org has. Kept by a trigger, so it is true whoever writes a subscription.
+create table patchbay.subscription_patterns (
+  org_id text not null,
+  pattern text not null,
+  subscription_id uuid not null,
+  primary key (org_id, pattern, subscription_id)
+);
+
+create function patchbay.sync_subscription_patterns() returns trigger
+  language plpgsql as $$
+begin
+  if tg_op <> 'INSERT' then
+    delete from patchbay.subscription_patterns as p
+    where p.org_id = old.org_id and p.pattern = any (old.event_types) and p.subscription_id = old.id;
+  end if;
+  if tg_op <> 'DELETE' and new.is_active and new.deleted_at is null then
+    insert into patchbay.subscription_patterns (org_id, pattern, subscription_id)
+    select new.org_id, pattern, new.id from unnest(new.event_types) as pattern
+    on conflict do nothing;
+  end if;
+  return null;
+end
+$$;
+
+create trigger sync_subscription_patterns
+  after insert or delete or update of event_types, is_active, deleted_at on patchbay.webhook_subscriptions
+  for each row execute function patchbay.sync_subscription_patterns();
 
 -- Records an event in the caller's transaction: it is delivered if and only if that transaction commits.
 --

@@ -1,10 +1,10 @@
-import { ConfigError, parseConfig } from './config.ts'
+import { type Config, ConfigError, parseConfig } from './config.ts'
 import { EmbeddedError } from './db/embedded.ts'
 import { MigrationError } from './db/migrate.ts'
 import { ListenError } from './http/listen.ts'
 import { KeyringError } from './security/keyring.ts'
-import { openService, type Roles } from './service/service.ts'
-import { makeLog } from './telemetry/log.ts'
+import { openService, type Roles, type Service } from './service/service.ts'
+import { type Log, makeLog } from './telemetry/log.ts'
 
 /** `node src/main.ts` runs the API and a worker; `api` or `worker` runs one of them. */
 async function main(): Promise<void> {
@@ -20,15 +20,28 @@ async function main(): Promise<void> {
       })
     }
   })
-  const service = await openService(config, roles, log, stopping.signal).catch((error: unknown) => {
+  const opened = await openService(config, roles, log, stopping.signal).catch((error: unknown) => {
     if (stopping.signal.aborted) return null
     throw error
   })
-  if (service === null) return
+  if (opened === null) return
+  await serve(opened, config, roles, log, stopped)
+  log.info({}, 'service.stopped')
+}
+
+/** Until a signal, or until the worker breaks. */
+async function serve(
+  opened: Service,
+  config: Config,
+  roles: Roles,
+  log: Log,
+  stopped: Promise<string>,
+): Promise<void> {
+  await using service = opened
   log.info(
     {
       url: service.url,
-      roles: Object.keys(roles).filter((role) => roles[role as keyof Roles]),
+      roles: [...(roles.isApi ? ['api'] : []), ...(roles.isWorker ? ['worker'] : [])],
       database:
         config.DATABASE_URL === undefined
           ? `embedded Postgres; its URL is in ${config.PATCHBAY_DIR}/database-url`
@@ -38,8 +51,6 @@ async function main(): Promise<void> {
   )
   const why = await Promise.race([stopped, service.worker.then(() => stopped)])
   log.info({ signal: why }, 'service.stopping')
-  await service[Symbol.asyncDispose]()
-  log.info({}, 'service.stopped')
 }
 
 function rolesOf(role: string | undefined): Roles {

@@ -20,7 +20,7 @@ const dropOlderThan = async (days: number): Promise<number> =>
 const partitionOf = async (id: string): Promise<string | undefined> =>
   (
     await query(
-      'select tableoid::regclass::text as name from patchbay.outbox_events where id = $1',
+      'select (select relname from pg_class where oid = e.tableoid) as name from patchbay.outbox_events as e where id = $1',
       [id],
     )
   )[0]?.name
@@ -69,15 +69,15 @@ describe('ensure_partitions', () => {
   test('moves rows that the default partition caught into their day', async () => {
     const id = await addEvent(20)
     const beyond = await addEvent(30)
-    expect(await partitionOf(id)).toBe('patchbay.outbox_events_default')
+    expect(await partitionOf(id)).toBe('outbox_events_default')
     await ensure(25)
-    expect(await partitionOf(id)).toMatch(/^patchbay\.outbox_events_\d{8}$/)
-    expect(await partitionOf(beyond)).toBe('patchbay.outbox_events_default')
+    expect(await partitionOf(id)).toMatch(/^outbox_events_\d{8}$/)
+    expect(await partitionOf(beyond)).toBe('outbox_events_default')
   })
 
   test('a row of today goes into the partition of today', async () => {
     const today = new Date().toISOString().slice(0, 10).replaceAll('-', '')
-    expect(await partitionOf(await addEvent(0))).toBe(`patchbay.outbox_events_${today}`)
+    expect(await partitionOf(await addEvent(0))).toBe(`outbox_events_${today}`)
   })
 })
 

@@ -101,6 +101,16 @@ export const webhookSubscriptions = patchbay.table('webhook_subscriptions', {
   deletedAt: at('deleted_at'),
 })
 
+export const subscriptionPatterns = patchbay.table(
+  'subscription_patterns',
+  {
+    orgId: text('org_id').notNull(),
+    pattern: text('pattern').notNull(),
+    subscriptionId: uuid('subscription_id').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.orgId, table.pattern, table.subscriptionId] })],
+)
+
 export const subscriptionHealth = patchbay.table('subscription_health', {
   subscriptionId: uuid('subscription_id').primaryKey(),
   orgId: text('org_id').notNull(),

@@ -106,9 +106,11 @@ export function makeDispatcher(deps: DispatcherDeps) {
   async function drain(signal: AbortSignal): Promise<void> {
     let hasMore = true
     while (hasMore && !signal.aborted) {
-      const relayed = await deps.relay(RELAY_BATCH)
-      const promoted = await deps.promote(RELAY_BATCH)
-      const claimed = await claimAndStart()
+      const [relayed, promoted, claimed] = await Promise.all([
+        deps.relay(RELAY_BATCH),
+        deps.promote(RELAY_BATCH),
+        claimAndStart(),
+      ])
       hasMore = relayed.events > 0 || promoted > 0 || claimed
     }
   }

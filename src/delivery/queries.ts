@@ -41,6 +41,8 @@ export interface Claim {
  * Claims fairly: walks the lanes that have ready work by a loose index scan and takes a share of each, so a lane with a
  * million rows costs its neighbours nothing. A lane whose subscription or integration is disabled is returned with no
  * delivery in it (`dead`): see `holdLane`.
+ *
+ * `offset 0` and `any (array(…))` keep the planner to look-ups by index, whatever it guesses a parameter's limit to be.
  */
 const CLAIM = `
 with recursive lane as (
@@ -78,7 +80,7 @@ share as materialized (
   where is_live
 ),
 picked as materialized (
-  select q.id, checked.subscription_revision, checked.integration_revision
+  select q.id
   from checked
   cross join lateral (
     select q.id
@@ -91,21 +93,26 @@ picked as materialized (
   where checked.is_live
   limit $1::int
 ),
-leased as (
+leased as materialized (
   update patchbay.delivery_queue as q
   set ready = false, lease_token = $7::uuid, due_at = now() + make_interval(secs => $6::float8 / 1000)
-  from picked
-  where q.id = picked.id
-  returning q.*, picked.subscription_revision, picked.integration_revision
+  where q.id = any (array(select id from picked))
+  returning q.*
 )
 select
-  l.id as delivery_id, l.org_id, l.subscription_id, l.subscription_revision, l.integration_revision,
+  l.id as delivery_id, l.org_id, l.subscription_id, c.subscription_revision, c.integration_revision,
   l.lease_token, l.attempt, l.step::int as step, l.trigger, l.resume_at is not null as is_resumable, l.event_id,
-  e.type, e.conversation_id, e.data::text as data,
-  to_char(e.occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as occurred_at,
-  extract(epoch from now() - e.occurred_at)::float8 as age_s
+  e.type, e.conversation_id, e.data, e.occurred_at,
+  extract(epoch from now() - patchbay.id_time(l.event_id))::float8 as age_s
 from leased as l
-left join patchbay.outbox_events as e on e.id = l.event_id
+join checked as c using (subscription_id)
+left join lateral (
+  select o.type, o.conversation_id, o.data::text as data,
+    to_char(o.occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as occurred_at
+  from patchbay.outbox_events as o
+  where o.id = l.event_id
+  offset 0
+) as e on true
 union all
 select
   null, '', c.subscription_id, null, null, null, null, null, null, null, null, null, null, null, null, null
@@ -163,8 +170,7 @@ picked as materialized (
 )
 update patchbay.delivery_queue as q
 set ready = false, due_at = 'infinity'
-from picked
-where q.id = picked.id
+where q.id = any (array(select id from picked))
 returning q.id`
 
 const CANCEL_DELETED = `
@@ -181,9 +187,16 @@ insert into patchbay.webhook_delivery_log
 select id, org_id, subscription_id, event_id, attempt, 'canceled', true, 'the subscription was deleted', trigger
 from canceled`
 
+/** An org that was deleted while one of its events was fanned out leaves rows that belong to nobody. */
+const DROP_ORPHANS = `
+delete from patchbay.delivery_queue as q
+where q.id in (select patchbay.owed_to($1))
+  and not exists (select from patchbay.webhook_subscriptions as s where s.id = $1)`
+
 export async function holdLane(db: Queryable, subscriptionId: string): Promise<void> {
   await db.query({ name: 'hold_lane', text: HOLD, values: [subscriptionId] })
   await db.query({ name: 'cancel_deleted', text: CANCEL_DELETED, values: [subscriptionId] })
+  await db.query({ name: 'drop_orphans', text: DROP_ORPHANS, values: [subscriptionId] })
 }
 
 /**
@@ -209,8 +222,7 @@ expired as (
 )
 update patchbay.delivery_queue as q
 set ready = true, lease_token = null
-from due
-where q.id = due.id
+where q.id = any (array(select id from due))
 returning q.id`
 
 /** @param now null: the database's clock */

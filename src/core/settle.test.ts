@@ -1,0 +1,65 @@
+import { describe, expect, test } from 'vitest'
+import type { Outcome } from './delivery.ts'
+import { settle } from './settle.ts'
+
+const SCHEDULE_S = [5, 300]
+const scheduled = (step: number) => ({ trigger: 'schedule', step, isResumable: false }) as const
+const failed: Outcome = { kind: 'failed', statusCode: 500, snippet: '', error: 'HTTP 500' }
+const throttled = (retryAfterMs: number | null): Outcome => ({
+  kind: 'throttled',
+  statusCode: 429,
+  snippet: '',
+  error: 'HTTP 429',
+  retryAfterMs,
+})
+
+describe(settle, () => {
+  test.each<Outcome>([
+    { kind: 'delivered', statusCode: 200, snippet: '' },
+    { kind: 'gone', statusCode: 410, snippet: '', error: 'HTTP 410' },
+    { kind: 'blocked', error: 'not public' },
+    { kind: 'expired', error: 'too old' },
+  ])('$kind is the end', (outcome) => {
+    expect(settle(scheduled(0), outcome, SCHEDULE_S, 0.5)).toEqual({ kind: 'final' })
+  })
+
+  test('a failure waits for the next step of the schedule, and after the last is the end', () => {
+    const next = (step: number) => settle(scheduled(step), failed, SCHEDULE_S, 0.5)
+    expect(next(0)).toEqual({ kind: 'again', afterMs: 5000, spends: true })
+    expect(next(1)).toEqual({ kind: 'again', afterMs: 300_000, spends: true })
+    expect(next(2)).toEqual({ kind: 'final' })
+  })
+
+  test('an empty schedule is a single try', () => {
+    expect(settle(scheduled(0), failed, [], 0.5)).toEqual({ kind: 'final' })
+  })
+
+  test.each([
+    [60_000, 60_000],
+    [1000, 5000],
+    [null, 5000],
+  ])('a receiver that asks for %s ms waits %i ms', (asked, afterMs) => {
+    expect(settle(scheduled(0), throttled(asked), SCHEDULE_S, 0.5)).toEqual({
+      kind: 'again',
+      afterMs,
+      spends: true,
+    })
+  })
+
+  test('a receiver that asks for time beyond the schedule has had its last try', () => {
+    expect(settle(scheduled(2), throttled(60_000), SCHEDULE_S, 0.5)).toEqual({ kind: 'final' })
+  })
+
+  test.each(['schedule', 'manual'] as const)('an interrupted %s try costs nothing', (trigger) => {
+    const outcome: Outcome = { kind: 'interrupted', error: 'shut down' }
+    const settled = settle({ trigger, step: 9, isResumable: false }, outcome, SCHEDULE_S, 0.5)
+    expect(settled).toEqual({ kind: 'again', afterMs: 500, spends: false })
+  })
+
+  test('a manual try that fails hands back to the schedule where there is more of it', () => {
+    const manual = (isResumable: boolean) =>
+      settle({ trigger: 'manual', step: 0, isResumable }, failed, SCHEDULE_S, 0.5)
+    expect(manual(true)).toEqual({ kind: 'resume' })
+    expect(manual(false)).toEqual({ kind: 'final' })
+  })
+})

@@ -1,0 +1,220 @@
+import { afterAll, describe, expect, test } from 'vitest'
+import { openTestApi } from '../../../test/fixtures/api.ts'
+import { addDeliveries } from '../../../test/fixtures/lanes.ts'
+import { holdLane, promoteDue } from '../../delivery/queries.ts'
+
+const api = await openTestApi()
+afterAll(() => api[Symbol.asyncDispose]())
+const { orgId, token } = await api.addOrgOf('me')
+const path = `${await addIntegration('generic-webhook')}/webhooks`
+const good = { url: 'https://hooks.example.com/in', eventTypes: ['chat.*'] }
+
+async function addIntegration(providerKey: string): Promise<string> {
+  const json = { providerKey, name: 'Hooks' }
+  const { body } = await api.call('POST', `/orgs/${orgId}/integrations`, { token, json })
+  return `/orgs/${orgId}/integrations/${body.integration.id}`
+}
+
+describe('a subscription', () => {
+  test('shows its secret once', async () => {
+    const created = await api.call('POST', path, { token, json: good })
+    expect(created.status).toBe(201)
+    const { webhook, secret } = created.body
+    expect(secret).toMatch(/^whsec_/)
+    expect(webhook).toMatchObject({
+      ...good,
+      orgId,
+      isActive: true,
+      disabledReason: null,
+      headers: {},
+      rateLimit: null,
+      ordering: 'none',
+      content: 'thin',
+      health: { state: 'healthy', consecutiveFailures: 0, lastDeliveredAt: null, owed: 0 },
+    })
+    const one = `${path}/${webhook.id}`
+    const answers = [
+      await api.call('GET', one, { token }),
+      await api.call('GET', path, { token }),
+      await api.call('PATCH', one, { token, json: { description: 'x' } }),
+    ]
+    for (const { text } of answers) expect(text).not.toContain(secret.slice(6))
+    expect(answers[0]?.body).toEqual({ webhook })
+  })
+
+  test('shows credentials in headers masked, and keeps them when the mask comes back', async () => {
+    const headers = { Authorization: 'Bearer hidden-value', 'X-Team': 'blue' }
+    const { body } = await api.call('POST', path, { token, json: { ...good, headers } })
+    expect(body.webhook.headers['X-Team']).toBe('blue')
+    expect(body.webhook.headers.Authorization).toMatch(/^•+$/)
+    const one = `${path}/${body.webhook.id}`
+    const json = { headers: { ...body.webhook.headers, 'X-Team': 'red' } }
+    const patched = await api.call('PATCH', one, { token, json })
+    expect(patched.body.webhook.headers).toEqual(json.headers)
+    expect(patched.text).not.toContain('hidden-value')
+  })
+
+  test('is disabled by hand, says so, and is enabled again', async () => {
+    const { body } = await api.call('POST', path, { token, json: good })
+    const one = `${path}/${body.webhook.id}`
+    const off = await api.call('PATCH', one, { token, json: { isActive: false } })
+    expect(off.body.webhook).toMatchObject({
+      isActive: false,
+      disabledReason: expect.any(String),
+      health: { state: 'disabled' },
+    })
+    const on = await api.call('PATCH', one, { token, json: { isActive: true } })
+    expect(on.body.webhook).toMatchObject({ isActive: true, disabledReason: null })
+  })
+
+  test('is gone after its removal', async () => {
+    const { body } = await api.call('POST', path, { token, json: good })
+    const one = `${path}/${body.webhook.id}`
+    expect(await api.call('DELETE', one, { token })).toMatchObject({
+      status: 200,
+      body: { ok: true },
+    })
+    for (const method of ['GET', 'DELETE']) {
+      expect(await api.call(method, one, { token })).toMatchObject({ status: 404 })
+    }
+    expect(await api.call('PATCH', one, { token, json: {} })).toMatchObject({ status: 404 })
+  })
+
+  test('of Slack shows its URL masked', async () => {
+    const slack = `${await addIntegration('slack')}/webhooks`
+    const url = 'https://hooks.slack.com/services/T0/B0/verysecret'
+    const json = { url, eventTypes: ['*'] }
+    const created = await api.call('POST', slack, { token, json })
+    expect(created.body.webhook.url).toBe('https://hooks.slack.com/services/…')
+    expect(created.text).not.toContain('verysecret')
+    const wrong = await api.call('POST', slack, { token, json: good })
+    expect(wrong).toMatchObject({ status: 400, body: { details: [{ path: 'url' }] } })
+  })
+
+  test('of an integration that is gone cannot be made', async () => {
+    const base = await addIntegration('generic-webhook')
+    await api.call('DELETE', base, { token })
+    const answer = await api.call('POST', `${base}/webhooks`, { token, json: good })
+    expect(answer).toMatchObject({ status: 404, body: { error: 'NOT_FOUND' } })
+  })
+})
+
+test.each([
+  ['a private address', { url: 'https://10.0.0.1/' }, 'url'],
+  ['the metadata service', { url: 'https://169.254.169.254/latest' }, 'url'],
+  ['an internal name', { url: 'https://db.internal/' }, 'url'],
+  ['a URL with a password', { url: 'https://a:b@hooks.example.com/' }, 'url'],
+  ['what is no URL', { url: 'hooks' }, 'url'],
+  ['an event type of wrong grammar', { eventTypes: ['chat..done'] }, 'eventTypes.0'],
+  ['a star in the middle', { eventTypes: ['*', 'chat.*.done'] }, 'eventTypes.1'],
+  ['no event type', { eventTypes: [] }, 'eventTypes'],
+  ['a header of ours', { headers: { 'webhook-id': 'x' } }, 'headers.webhook-id'],
+  ['a header that frames', { headers: { Host: 'x' } }, 'headers.Host'],
+  ['a header with a line break', { headers: { 'X-A': 'a\r\nb: c' } }, 'headers.X-A'],
+  ['a negative wait', { retrySchedule: [5, -1] }, 'retrySchedule'],
+  ['a wait of half a second', { retrySchedule: [0.5] }, 'retrySchedule'],
+  ['waits over 30 days', { retrySchedule: [2_592_001] }, 'retrySchedule'],
+  ['an age of zero', { maxAgeSeconds: 0 }, 'maxAgeSeconds'],
+  ['a content that is neither', { content: 'half' }, 'content'],
+])('%s is refused with its field, when created and when changed', async (_, wrong, field) => {
+  const { body } = await api.call('POST', path, { token, json: good })
+  const refused = { status: 400, body: { error: 'INVALID_BODY', details: [{ path: field }] } }
+  const created = await api.call('POST', path, { token, json: { ...good, ...wrong } })
+  expect(created).toMatchObject(refused)
+  const one = `${path}/${body.webhook.id}`
+  expect(await api.call('PATCH', one, { token, json: wrong })).toMatchObject(refused)
+  expect((await api.call('GET', one, { token })).body.webhook).toEqual(body.webhook)
+})
+
+test.each([
+  ['rateLimit', { rateLimit: { perSecond: 5 } }],
+  ['ordering', { ordering: 'conversation' }],
+])('%s is not promised where nobody keeps it', async (field, asked) => {
+  const answer = await api.call('POST', path, { token, json: { ...good, ...asked } })
+  expect(answer).toMatchObject({
+    status: 422,
+    body: { error: 'UNPROCESSABLE', details: [{ path: field }] },
+  })
+})
+
+test('rateLimit null and ordering none are what there is anyway', async () => {
+  const json = { ...good, rateLimit: null, ordering: 'none' }
+  expect(await api.call('POST', path, { token, json })).toMatchObject({ status: 201 })
+})
+
+test('a creation that is repeated with its key makes one subscription and shows its secret again', async () => {
+  const base = `${await addIntegration('generic-webhook')}/webhooks`
+  const request = { token, json: good, headers: { 'idempotency-key': 'make-one' } }
+  const first = await api.call('POST', base, request)
+  const again = await api.call('POST', base, request)
+  expect(again.body).toEqual(first.body)
+  expect(again.status).toBe(201)
+  expect(again.headers.get('idempotency-replayed')).toBe('true')
+  expect((await api.call('GET', base, { token })).body.webhooks).toHaveLength(1)
+})
+
+describe('what is owed', () => {
+  const { pool } = api.database
+  const statesOf = async (subscriptionId: string) => {
+    const { rows } = await pool.query(
+      'select status, state from patchbay.webhook_deliveries where subscription_id = $1',
+      [subscriptionId],
+    )
+    return rows
+  }
+  const subscribe = async (count: number) => {
+    const { body } = await api.call('POST', path, { token, json: good })
+    const { id: subscriptionId, integrationId } = body.webhook
+    const ids = await addDeliveries(pool, { orgId, integrationId, subscriptionId }, count)
+    return { subscriptionId, ids, one: `${path}/${subscriptionId}` }
+  }
+
+  test('is counted, held while the subscription is disabled, and goes on when it is enabled', async () => {
+    const { subscriptionId, one } = await subscribe(2)
+    const off = await api.call('PATCH', one, { token, json: { isActive: false } })
+    expect(off.body.webhook.health.owed).toBe(2)
+    await holdLane(pool, subscriptionId)
+    const held = { status: 'owed', state: 'held' }
+    expect(await statesOf(subscriptionId)).toEqual([held, held])
+    expect(await promoteDue(pool, 10)).toBe(0)
+    await api.call('PATCH', one, { token, json: { isActive: true } })
+    const ready = { status: 'owed', state: 'ready' }
+    expect(await statesOf(subscriptionId)).toEqual([ready, ready])
+  })
+
+  test('is not resumed by the integration while the subscription stays disabled', async () => {
+    const { subscriptionId, one } = await subscribe(1)
+    await api.call('PATCH', one, { token, json: { isActive: false } })
+    await holdLane(pool, subscriptionId)
+    const integration = path.replace('/webhooks', '')
+    await api.call('PATCH', integration, { token, json: { isEnabled: false } })
+    await api.call('PATCH', integration, { token, json: { isEnabled: true } })
+    await holdLane(pool, subscriptionId)
+    expect(await statesOf(subscriptionId)).toEqual([{ status: 'owed', state: 'held' }])
+  })
+
+  test('is canceled when the subscription is deleted, and the history says so', async () => {
+    const { subscriptionId, ids, one } = await subscribe(2)
+    await api.call('DELETE', one, { token })
+    const canceled = { status: 'canceled', state: 'final' }
+    expect(await statesOf(subscriptionId)).toEqual([canceled, canceled])
+    const shown = await api.call('GET', `/orgs/${orgId}/deliveries/${ids[0]}`, { token })
+    expect(shown.body).toMatchObject({
+      delivery: { status: 'canceled', attempts: 0, lastError: 'the subscription was deleted' },
+      attempts: [],
+    })
+  })
+
+  test('is canceled when the integration is deleted', async () => {
+    const base = await addIntegration('generic-webhook')
+    const { body } = await api.call('POST', `${base}/webhooks`, { token, json: good })
+    const { id: subscriptionId, integrationId } = body.webhook
+    await addDeliveries(pool, { orgId, integrationId, subscriptionId })
+    await api.call('DELETE', base, { token })
+    expect(await statesOf(subscriptionId)).toEqual([{ status: 'canceled', state: 'final' }])
+  })
+})
+
+test('nothing of all this broke inside', () => {
+  expect(api.broken).toEqual([])
+})

@@ -1,0 +1,83 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
+import { addLane } from '../../test/fixtures/lanes.ts'
+import { emit } from './emit.ts'
+import { fanOut } from './relay.ts'
+
+let database: TestDatabase
+let orgId: string
+beforeAll(async () => {
+  database = await openTestDatabase()
+})
+beforeEach(async () => {
+  await database.pool.query(
+    'truncate patchbay.orgs, patchbay.delivery_queue, patchbay.outbox_events, patchbay.outbox_pending cascade',
+  )
+  orgId = await database.addOrg()
+})
+afterAll(() => database[Symbol.asyncDispose]())
+
+const query = async (text: string, values: unknown[] = []) =>
+  (await database.pool.query(text, values)).rows
+
+describe(fanOut, () => {
+  test.each([
+    [['chat.turn.completed'], true],
+    [['chat.*'], true],
+    [['chat.turn.*'], true],
+    [['*'], true],
+    [['tool.*', 'chat.turn.completed'], true],
+    [['chat'], false],
+    [['chat.turn'], false],
+    [['chat.turn.completed.*'], false],
+    [['cha.*'], false],
+    [['CHAT.*'], false],
+  ])('a subscription to %j gets chat.turn.completed: %s', async (eventTypes, isWanted) => {
+    const lane = await addLane(database.pool, orgId, eventTypes)
+    await emit(database.pool, { orgId, type: 'chat.turn.completed', data: {} })
+    expect(await fanOut(database.pool, 10)).toEqual({ events: 1, deliveries: isWanted ? 1 : 0 })
+    const rows = await query('select subscription_id from patchbay.delivery_queue')
+    expect(rows).toEqual(isWanted ? [{ subscription_id: lane.subscriptionId }] : [])
+  })
+
+  test.each([
+    ['an inactive subscription', 'update patchbay.webhook_subscriptions set is_active = false'],
+    ['a deleted subscription', 'update patchbay.webhook_subscriptions set deleted_at = now()'],
+    ['a disabled integration', 'update patchbay.org_integrations set is_enabled = false'],
+    ['a deleted integration', 'update patchbay.org_integrations set deleted_at = now()'],
+  ])('%s gets nothing', async (_, statement) => {
+    await addLane(database.pool, orgId)
+    await query(statement)
+    await emit(database.pool, { orgId, type: 'a', data: {} })
+    expect(await fanOut(database.pool, 10)).toEqual({ events: 1, deliveries: 0 })
+    expect(await fanOut(database.pool, 10)).toEqual({ events: 0, deliveries: 0 })
+  })
+
+  test('another org gets nothing', async () => {
+    await addLane(database.pool, await database.addOrg())
+    await emit(database.pool, { orgId, type: 'a', data: {} })
+    expect(await fanOut(database.pool, 10)).toEqual({ events: 1, deliveries: 0 })
+  })
+
+  test('several relays at once never double and never lose', async () => {
+    await addLane(database.pool, orgId)
+    await addLane(database.pool, orgId)
+    await query(`select patchbay.emit_event($1, 'a', '{}') from generate_series(1, 200)`, [orgId])
+    const drain = async () => {
+      while ((await fanOut(database.pool, 7)).events > 0);
+    }
+    await Promise.all([drain(), drain(), drain(), drain()])
+    await drain()
+    expect(
+      await query(
+        `select count(*)::int as rows, count(distinct (subscription_id, event_id))::int as pairs from patchbay.delivery_queue`,
+      ),
+    ).toEqual([{ rows: 400, pairs: 400 }])
+  })
+
+  test('takes no more than its limit', async () => {
+    await query(`select patchbay.emit_event($1, 'a', '{}') from generate_series(1, 5)`, [orgId])
+    expect(await fanOut(database.pool, 3)).toMatchObject({ events: 3 })
+    expect(await fanOut(database.pool, 3)).toMatchObject({ events: 2 })
+  })
+})
