@@ -50,8 +50,8 @@ begin
 end
 $$;
 
--- Drops the partitions that ended more than `keep_days` ago. A day of events that is still owed to somebody stays until
--- it is not. Returns how many were dropped.
+-- Drops the partitions that ended more than `keep_days` ago. A day that something owed still needs (its event, its tries)
+-- stays until it does not. Returns how many were dropped.
 create function patchbay.drop_old_partitions(keep_days integer) returns integer
   language plpgsql as $$
 declare
@@ -77,6 +77,10 @@ begin
         select from patchbay.delivery_queue as q
         where q.event_id >= patchbay.id_floor(old.day) and q.event_id < patchbay.id_floor(old.day + interval '1 day')
       )
+    );
+    continue when old.parent = 'webhook_delivery_log' and exists (
+      select from patchbay.delivery_queue as q
+      where q.id >= patchbay.id_floor(old.day) and q.id < patchbay.id_floor(old.day + interval '1 day')
     );
     execute format('drop table patchbay.%I', old.child);
     dropped := dropped + 1;

@@ -1,37 +1,67 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { openSync } from 'node:fs'
+import { fork } from 'node:child_process'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const root = join(import.meta.dirname, '../..')
+const STOP_MS = 40_000
 
-export interface Child<Message> extends AsyncDisposable {
-  readonly process: ChildProcess
-  /** Its first message. */
-  readonly message: Promise<Message>
+export interface Start {
+  readonly script: string
+  readonly args?: readonly string[]
+  /** All of its environment, but for where programs are found and options of Node. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Takes its output; unset: ours. */
+  readonly logFile?: string
+  /** Ends it at once. */
+  readonly signal: AbortSignal
 }
 
-/** Starts a script of this project in a process of its own; disposing ends it. */
-export function startChild<Message>(
-  script: string,
-  args: readonly string[],
-  env: Readonly<Record<string, string>> = {},
-  logFile?: string,
-): Child<Message> {
-  const out = logFile === undefined ? 'inherit' : openSync(logFile, 'a')
-  const child = fork(join(root, script), [...args], {
-    env: { ...process.env, ...env },
+export interface Child<Message> extends AsyncDisposable {
+  /** Its first message. Rejects when it ends without one. */
+  readonly message: Promise<Message>
+  /** Throws, with the end of its log, when it has ended. */
+  readonly assertRunning: () => void
+}
+
+/** Starts a script of this project in a process of its own; disposing asks it to end, and kills it if it does not. */
+export function startChild<Message>(start: Start): Child<Message> {
+  const out = start.logFile === undefined ? 'inherit' : openSync(start.logFile, 'a')
+  const { PATH = '', NODE_OPTIONS = '' } = process.env
+  const child = fork(join(root, start.script), start.args ?? [], {
+    cwd: root,
+    env: { PATH, NODE_OPTIONS, ...start.env },
     stdio: ['ignore', out, out, 'ipc'],
+    signal: start.signal,
+    killSignal: 'SIGKILL',
   })
-  const exited = new Promise<void>((done) => child.once('exit', () => done()))
+  if (typeof out === 'number') closeSync(out)
+  let end: string | null = null
+  const exited = new Promise<string>((done) => {
+    child.once('exit', (code, signal) => done(`${start.script} ended with ${code ?? signal}`))
+    // It did not start, or was ended by the signal; an exit may follow.
+    child.on('error', (error) => done(`${start.script}: ${error.message}`))
+  }).then((what) => (end = what))
+  const message = new Promise<Message>((done, fail) => {
+    child.once('message', (first) => done(first as Message))
+    exited.then((what) => fail(new Error(what))).catch(fail)
+  })
+  message.catch(() => undefined)
   return {
-    process: child,
-    message: new Promise((done, fail) => {
-      child.once('message', (message) => done(message as Message))
-      child.once('exit', (code) => fail(new Error(`${script} ended with ${code}`)))
-    }),
+    message,
+    assertRunning: () => {
+      if (end !== null) throw new Error(`${end}\n${lastLines(start.logFile)}`)
+    },
     [Symbol.asyncDispose]: async () => {
-      if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
+      const killer = setTimeout(() => child.kill('SIGKILL'), STOP_MS)
+      child.kill('SIGTERM')
       await exited
+      clearTimeout(killer)
     },
   }
+}
+
+function lastLines(file: string | undefined): string {
+  return file === undefined
+    ? ''
+    : readFileSync(file, 'utf8').trim().split('\n').slice(-5).join('\n')
 }

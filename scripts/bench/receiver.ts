@@ -1,28 +1,35 @@
-import { createServer } from 'node:http'
+import { createServer, type IncomingHttpHeaders } from 'node:http'
 import { verifyWebhook } from '../../src/index.ts'
 
 /**
- * The receiver of the bench, a process of its own: answers 200, counts deliveries and copies, verifies one in a hundred.
- * `/control/reset?secret=…` starts a count, `/control/counts` reports it. Its port goes to the parent.
+ * The receiver of the bench, a process of its own: answers 200, counts webhooks and copies of them, verifies one in a
+ * hundred. `POST /control/secrets` takes the secrets by path, `POST /control/reset` starts a count, `GET /control/counts`
+ * reports it. Its port goes to the parent.
  */
-const seen = new Map<string, number>()
-const secrets = new Map<string, string>()
-let received = 0
-let unverified = 0
+export interface Counts {
+  readonly received: number
+  /** Copies of a webhook that was received before. */
+  readonly twice: number
+  readonly verified: number
+  readonly forged: number
+}
+
+const VERIFY_EACH = 100
+
+const seen = new Set<string>()
+let secrets: Readonly<Record<string, string>> = {}
+let counts = { received: 0, twice: 0, verified: 0, forged: 0 }
 
 const server = createServer((request, response) => {
   const chunks: Buffer[] = []
   request.on('data', (chunk: Buffer) => chunks.push(chunk))
   request.on('end', () => {
-    const url = request.url ?? ''
-    if (url.startsWith('/control/')) {
-      response.end(control(url, Buffer.concat(chunks).toString()))
+    const path = request.url ?? ''
+    if (path.startsWith('/control/')) {
+      response.end(control(path, Buffer.concat(chunks).toString()))
       return
     }
-    received += 1
-    const key = `${request.headers['webhook-id']}${url}`
-    seen.set(key, (seen.get(key) ?? 0) + 1)
-    if (received % 100 === 0 && !isVerified(url, request.headers, chunks)) unverified += 1
+    count(path, request.headers, chunks)
     response.end('ok')
   })
 })
@@ -33,27 +40,30 @@ server.listen(0, '127.0.0.1', () => {
 })
 process.on('disconnect', () => process.exit())
 
-function control(url: string, body: string): string {
-  if (url === '/control/reset') {
-    seen.clear()
-    secrets.clear()
-    received = 0
-    unverified = 0
-    for (const [path, secret] of Object.entries<string>(JSON.parse(body))) secrets.set(path, secret)
-    return 'ok'
+function count(path: string, headers: IncomingHttpHeaders, chunks: readonly Buffer[]): void {
+  const key = `${headers['webhook-id']} ${path}`
+  counts.received += 1
+  if (seen.has(key)) counts.twice += 1
+  else seen.add(key)
+  if (counts.received % VERIFY_EACH !== 0) return
+  try {
+    verifyWebhook(secrets[path] ?? '', headers, Buffer.concat(chunks))
+    counts.verified += 1
+  } catch {
+    counts.forged += 1
   }
-  return JSON.stringify({ received, distinct: seen.size, unverified })
 }
 
-function isVerified(
-  path: string,
-  headers: Record<string, string | string[] | undefined>,
-  chunks: Buffer[],
-): boolean {
-  try {
-    verifyWebhook(secrets.get(path) ?? '', headers, Buffer.concat(chunks))
-    return true
-  } catch {
-    return false
+function control(path: string, body: string): string {
+  switch (path) {
+    case '/control/secrets':
+      secrets = JSON.parse(body)
+      return 'ok'
+    case '/control/reset':
+      seen.clear()
+      counts = { received: 0, twice: 0, verified: 0, forged: 0 }
+      return 'ok'
+    default:
+      return JSON.stringify(counts)
   }
 }

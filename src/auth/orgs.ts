@@ -13,13 +13,15 @@ export interface Org {
 
 /** Without a foreign key to `orgs`, because a key would lock the org's row in hot transactions or span partitions. */
 const LOOSE_TABLES = [
-  'delivery_queue',
+  // First what is not fanned out yet: the delete waits for a fan-out that has it, and then sees the rows that one made.
   'outbox_pending',
+  'delivery_queue',
   'outbox_keys',
   'outbox_events',
   'webhook_delivery_log',
   'subscription_health',
   'tool_runs',
+  'subscription_patterns',
   'idempotency_keys',
   'data_keys',
 ] as const

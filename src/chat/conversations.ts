@@ -1,6 +1,7 @@
 import { and, desc, eq, ilike, lt } from 'drizzle-orm'
 import { type Page, toPage } from '../core/cursor.ts'
-import { notFound } from '../core/error.ts'
+import { invalidField, notFound } from '../core/error.ts'
+import { isUuid } from '../core/id.ts'
 import type { Db } from '../db/pool.ts'
 import { conversations, messages } from '../db/schema.ts'
 
@@ -38,6 +39,9 @@ export function makeConversations({ db }: { readonly db: Db }) {
     assertExists,
 
     async create(orgId: string, userId: string, title: string | null): Promise<Conversation> {
+      if (title?.includes('\0') === true) {
+        throw invalidField('title', 'must not have the character U+0000')
+      }
       const [row] = await db
         .insert(conversations)
         .values({ orgId, title, createdBy: userId })
@@ -82,8 +86,9 @@ export function makeConversations({ db }: { readonly db: Db }) {
       return { messages: shown.map(toMessage), nextCursor }
     },
 
-    /** The last messages, newest first. */
+    /** The last messages, newest first. Throws `NOT_FOUND` where the org has no such conversation. */
     async latest(orgId: string, conversationId: string, limit: number): Promise<Message[]> {
+      await assertExists(orgId, conversationId)
       const rows = await db
         .select()
         .from(messages)
@@ -95,6 +100,8 @@ export function makeConversations({ db }: { readonly db: Db }) {
 
     /** Messages that contain a text, newest first; of all conversations of the org where none is given. */
     async search(orgId: string, conversationId: string | null, text: string, limit: number) {
+      // A host's own conversation has messages that are not here; no text here has U+0000.
+      if ((conversationId !== null && !isUuid(conversationId)) || text.includes('\0')) return []
       const literal = text.replace(/[\\%_]/g, (wildcard) => `\\${wildcard}`)
       const rows = await db
         .select()

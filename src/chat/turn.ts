@@ -1,4 +1,5 @@
-import { AppError, notFound } from '../core/error.ts'
+import { AppError, invalidField, notFound } from '../core/error.ts'
+import { MAX_EVENT_DATA_BYTES } from '../core/event.ts'
 import type { Db, DbTx } from '../db/pool.ts'
 import { messages } from '../db/schema.ts'
 import { type Message, toMessage } from './conversations.ts'
@@ -6,7 +7,10 @@ import type { Model, ModelMessage, ModelTool, ToolAnswer } from './model.ts'
 
 const HISTORY_MESSAGES = 50
 const MAX_TOOL_ANSWER_CHARS = 50_000
+const MAX_ANSWER_CHARS = 100_000
 const MAX_RUNS = 16
+/** Of the event: ids and names beside what was said. */
+const EVENT_FRAME_BYTES = 4096
 
 /** What a turn needs to know of a run that has ended. */
 export interface TurnRun {
@@ -28,6 +32,7 @@ export interface TurnEvent {
 interface TurnDeps<Run extends TurnRun> {
   readonly db: Db
   readonly model: Model
+  /** Newest first. Throws `NOT_FOUND` where the org has no such conversation. */
   readonly history: (orgId: string, conversationId: string, limit: number) => Promise<Message[]>
   readonly listTools: (orgId: string) => Promise<readonly ModelTool[]>
   readonly invokeTool: (call: {
@@ -56,7 +61,12 @@ export interface TurnInput {
 
 export type TurnProgress =
   | { readonly type: 'delta'; readonly text: string }
-  | { readonly type: 'tool'; readonly tool: string; readonly outcome: string }
+  | {
+      readonly type: 'tool'
+      readonly runId: string
+      readonly tool: string
+      readonly outcome: string
+    }
 
 export interface Turn {
   readonly userMessage: Message
@@ -73,39 +83,63 @@ export interface Turn {
 /**
  * One turn: the model answers and may call tools, with no transaction open; then messages, runs and events are committed in
  * one. Whatever fails before that leaves nothing.
+ *
+ * @throws AppError `NOT_FOUND` (no such conversation, also where it is deleted meanwhile), `UNAVAILABLE` (the model)
  */
 export function makeTurn<Run extends TurnRun>(deps: TurnDeps<Run>) {
   return async function turn(input: TurnInput): Promise<Turn> {
-    const { orgId, userId, conversationId, content, signal } = input
-    const [past, tools] = await Promise.all([
-      deps.history(orgId, conversationId, HISTORY_MESSAGES),
-      deps.listTools(orgId),
-    ])
-    const runs: Run[] = []
-    const runTool = async (name: string, args: unknown): Promise<ToolAnswer> => {
-      if (runs.length >= MAX_RUNS)
-        return { isOk: false, content: 'too many tool calls in one turn' }
-      try {
-        const call = { orgId, userId, conversationId, source: 'chat', name, args, signal } as const
-        const run = await deps.invokeTool(call)
-        runs.push(run)
-        input.onProgress?.({ type: 'tool', tool: run.tool, outcome: run.outcome })
-        return toAnswer(run)
-      } catch (error) {
-        // A name or arguments that do not fit are the model's slip: it is told, and may try again.
-        if (error instanceof AppError) return { isOk: false, content: error.message }
-        throw error
-      }
+    const { orgId, conversationId, content } = input
+    if (content.includes('\0')) {
+      throw invalidField('content', 'must not have the character U+0000')
     }
-    const answer = await deps.model.respond({
-      messages: [...past.toReversed().map(toModelMessage), { role: 'user', content }],
-      tools,
-      runTool,
-      onDelta: (text) => input.onProgress?.({ type: 'delta', text }),
-      signal,
-    })
-    return commit(deps, input, answer.content, runs)
+    const past = await deps.history(orgId, conversationId, HISTORY_MESSAGES)
+    const tools = await deps.listTools(orgId)
+    const { runTool, runs, signal, broken } = makeToolbox(deps, input)
+    const answer = await deps.model
+      .respond({
+        messages: [...past.toReversed().map(toModelMessage), { role: 'user', content }],
+        tools,
+        runTool,
+        onDelta: (text) => input.onProgress?.({ type: 'delta', text }),
+        signal,
+      })
+      .catch((error: unknown) => {
+        throw broken() ?? toUnavailable(error)
+      })
+    const bug = broken()
+    if (bug !== undefined) throw bug
+    return commit(deps, input, toStorable(answer.content), runs)
   }
+}
+
+/** What a model runs tools with, and what came of it. */
+function makeToolbox<Run extends TurnRun>(deps: TurnDeps<Run>, input: TurnInput) {
+  const { orgId, userId, conversationId } = input
+  const runs: Run[] = []
+  const stop = new AbortController()
+  const signal = AbortSignal.any([input.signal, stop.signal])
+  let calls = 0
+  let bug: unknown
+
+  const runTool = async (name: string, args: unknown): Promise<ToolAnswer> => {
+    calls += 1
+    if (calls > MAX_RUNS) return { isOk: false, content: 'too many tool calls in one turn' }
+    try {
+      const call = { orgId, userId, conversationId, source: 'chat', name, args, signal } as const
+      const run = await deps.invokeTool(call)
+      runs.push(run)
+      input.onProgress?.({ type: 'tool', runId: run.id, tool: run.tool, outcome: run.outcome })
+      return toAnswer(run)
+    } catch (error) {
+      // A name or arguments that do not fit are the model's slip: it is told, and may try again.
+      if (error instanceof AppError) return { isOk: false, content: error.message }
+      // Ours, and no model's business: whatever it makes of it, the turn ends with this error.
+      bug ??= error
+      stop.abort()
+      return { isOk: false, content: 'broke' }
+    }
+  }
+  return { runTool, runs, signal, broken: () => bug }
 }
 
 async function commit<Run extends TurnRun>(
@@ -145,7 +179,7 @@ async function commit<Run extends TurnRun>(
         userMessageId,
         model: deps.model.name,
         toolRunIds: runs.map((run) => run.id),
-        content: { user: content, assistant: answer },
+        content: toEventContent(content, answer),
       },
     })
     return both
@@ -165,6 +199,38 @@ async function commit<Run extends TurnRun>(
       error,
     })),
   }
+}
+
+function toUnavailable(cause: unknown): AppError {
+  if (cause instanceof AppError) return cause
+  return new AppError('UNAVAILABLE', 'The model could not answer. Nothing was saved.', { cause })
+}
+
+/** An answer as the database can hold it. */
+function toStorable(answer: string): string {
+  const text = answer.replaceAll('\0', '\ufffd').toWellFormed()
+  return text.length <= MAX_ANSWER_CHARS
+    ? text
+    : `${text.slice(0, MAX_ANSWER_CHARS).toWellFormed()}\n[cut: ${text.length} characters in all]`
+}
+
+/** What was said, as much as an event can carry; a text that was cut says so. */
+function toEventContent(user: string, assistant: string) {
+  const room = MAX_EVENT_DATA_BYTES - EVENT_FRAME_BYTES
+  const said = cutToJsonBytes(user, room / 2)
+  return { user: said, assistant: cutToJsonBytes(assistant, room - jsonBytes(said)) }
+}
+
+function cutToJsonBytes(text: string, maxBytes: number): string {
+  if (jsonBytes(text) <= maxBytes) return text
+  const mark = `… [cut: ${text.length} characters in all]`
+  let kept = text
+  while (jsonBytes(kept + mark) > maxBytes) kept = kept.slice(0, Math.floor(kept.length * 0.9))
+  return kept.toWellFormed() + mark
+}
+
+function jsonBytes(text: string): number {
+  return Buffer.byteLength(JSON.stringify(text))
 }
 
 function toModelMessage({ role, content }: Message): ModelMessage {

@@ -100,7 +100,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
     const wasFirst = afterLane === FIRST_LANE
     const seen = new Set([...deadLanes, ...deliveries.map((row) => row.subscription_id)])
     afterLane = seen.size < claim.lanes ? FIRST_LANE : maxOf(seen)
-    return deliveries.length > 0 || deadLanes.length > 0 || !wasFirst
+    return deliveries.length > 0 || !wasFirst
   }
 
   async function drain(signal: AbortSignal): Promise<void> {

@@ -86,7 +86,7 @@ async function vet(host: string, port: number, deps: ConnectDeps): Promise<strin
 
 function assertAllowed(addresses: readonly string[], port: number, allow: AllowList): void {
   const isFine = (address: string) => isPublicAddress(address) || allow.hasAddress(address, port)
-  if (!addresses.every(isFine)) {
+  if (addresses.length === 0 || !addresses.every(isFine)) {
     throw new BlockedError('the host resolves to an address that is not public')
   }
 }

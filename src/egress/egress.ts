@@ -79,7 +79,7 @@ export function openEgress(options: EgressOptions): Egress {
 function describe(error: Error): EgressResult {
   if (error instanceof BlockedError) return { kind: 'blocked', reason: error.message }
   if (error instanceof DnsError) return { kind: 'failed', reason: error.message }
-  const code = 'code' in error ? String(error.code) : ''
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
   return { kind: 'failed', reason: REASONS[code] ?? reasonOf(error, code) }
 }
 
@@ -96,7 +96,7 @@ const REASONS: Readonly<Record<string, string>> = {
 }
 
 function reasonOf(error: Error, code: string): string {
-  if (code.startsWith('HPE_')) return 'the answer is not HTTP'
+  if (error.name === 'HTTPParserError') return 'the answer is not HTTP'
   if (/CERT|TLS|SSL|SELF_SIGNED|UNABLE_TO_VERIFY/.test(code)) return `TLS failed: ${code}`
   return code === '' ? `the request failed: ${error.name}` : `the request failed: ${code}`
 }

@@ -9,7 +9,6 @@ import type { makeSubscriptions } from '../integrations/subscriptions.ts'
 import type { Log } from '../telemetry/log.ts'
 import { docsPage } from './docs-page.ts'
 import { authenticate } from './middleware/auth.ts'
-import { idempotent } from './middleware/idempotency.ts'
 import { limitBody, requestLog, requireJson } from './middleware/request.ts'
 import { makeOnError, problemResponse } from './problem.ts'
 import { makeRouter } from './route.ts'
@@ -40,8 +39,7 @@ export function createApp(deps: AppDeps) {
   const app = makeFrame(deps.log, deps.unreadiness)
 
   const api = makeRouter()
-  api.use(authenticate(deps.verifyToken, deps.authorize), limitBody, requireJson)
-  api.use(idempotent(deps.idempotency))
+  api.use(authenticate(deps), limitBody, requireJson)
   api.route('/', orgRoutes(deps.orgs))
   api.route('/', catalogRoutes(deps.providers))
   api.route('/', integrationRoutes(deps.integrations))

@@ -1,3 +1,4 @@
+import type { makeIdempotency } from '../auth/idempotency.ts'
 import type { Requirement } from '../auth/permissions.ts'
 import type { Principal } from '../auth/principal.ts'
 
@@ -8,7 +9,6 @@ export interface AppEnv {
     principal: Principal
     /** Throws where the principal may not do this in the org; not found where it has nothing to do with it. */
     authorize: (orgId: string, requirement: Requirement) => Promise<void>
-    /** Permissions are checked for this org already. */
-    authorizedOrg?: string
+    idempotency: ReturnType<typeof makeIdempotency>
   }
 }

@@ -80,6 +80,13 @@ export function toAppError(error: unknown): AppError {
     if (error.status === 413) return new AppError('PAYLOAD_TOO_LARGE', 'The body is over 1 MiB.')
     if (error.status === 400) return new AppError('INVALID_BODY', 'The body is not valid JSON.')
   }
+  if (isUnstorable(error)) {
+    return new AppError(
+      'INVALID_BODY',
+      'A value of the request cannot be stored: a NUL character, half a surrogate pair, or a time out of range.',
+      { cause: error },
+    )
+  }
   if (isDatabaseAway(error)) {
     return new AppError('UNAVAILABLE', 'The database cannot be reached.', { cause: error })
   }
@@ -90,6 +97,16 @@ export function toAppError(error: unknown): AppError {
       cause: error,
     },
   )
+}
+
+/** What Postgres says of text or times that passed every check of ours and that it cannot keep. */
+const UNSTORABLE_CODES = new Set(['22021', '22P02', '22P05', '22007', '22008'])
+
+function isUnstorable(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if ('code' in at && typeof at.code === 'string' && UNSTORABLE_CODES.has(at.code)) return true
+  }
+  return false
 }
 
 const AWAY_CODES = new Set([

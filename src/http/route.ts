@@ -1,6 +1,7 @@
 import { createRoute, OpenAPIHono, type RouteConfig } from '@hono/zod-openapi'
 import { AppError, notFound } from '../core/error.ts'
 import type { AppEnv } from './env.ts'
+import { idempotent } from './middleware/idempotency.ts'
 import { problem } from './schemas.ts'
 
 const problems = {
@@ -10,14 +11,20 @@ const problems = {
   },
 }
 
-/** Declares a route of the API: the schemas here validate requests and stand in the OpenAPI document. */
+/**
+ * Declares a route of the API: the schemas here validate requests and stand in the OpenAPI document. A POST takes an
+ * `Idempotency-Key`, looked at after the route's own check of permissions.
+ */
 export function route<Path extends string, Config extends Omit<RouteConfig, 'path'>>(
   config: Config & { path: Path },
 ) {
+  const own = [config.middleware ?? []].flat()
   return createRoute({
     security: [{ bearer: [] }],
     ...config,
+    middleware: config.method === 'post' ? [...own, idempotent] : own,
     responses: { ...config.responses, ...problems },
+    // The middlewares of the API share one environment; what differs in the type is their order only.
   } as Config & { path: Path; responses: Config['responses'] })
 }
 

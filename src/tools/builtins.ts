@@ -1,3 +1,4 @@
+import { invalidField } from '../core/error.ts'
 import type { JsonSchema } from './args.ts'
 
 export interface BuiltinContext {
@@ -11,7 +12,7 @@ export interface BuiltinTool {
   readonly wireName: string
   readonly description: string
   readonly argsSchema: JsonSchema
-  /** Arguments fit the schema already. Throws with a message for the model. */
+  /** Arguments fit the schema already. Throws AppError with a message for the model. */
   readonly run: (
     context: BuiltinContext,
     args: Readonly<Record<string, unknown>>,
@@ -48,7 +49,7 @@ export function makeBuiltins({ now, searchMessages }: BuiltinDeps): readonly Bui
         },
         additionalProperties: false,
       },
-      run: (_, args) => Promise.resolve(tellTime(now(), args.timeZone)),
+      run: async (_, args) => tellTime(now(), args.timeZone),
     },
     {
       name: 'conversation.search',
@@ -79,13 +80,14 @@ function tellTime(now: Date, zone: unknown) {
   const format = (options: Intl.DateTimeFormatOptions) => {
     try {
       return new Intl.DateTimeFormat('en-GB', { timeZone, ...options }).format(now)
-    } catch (error) {
-      throw new Error(`timeZone: "${timeZone}" is not an IANA time zone`, { cause: error })
+    } catch {
+      throw invalidField('timeZone', `${JSON.stringify(timeZone)} is not an IANA time zone`)
     }
   }
   return {
     iso: now.toISOString(),
     timeZone,
+    weekday: format({ weekday: 'long' }),
     local: format({ dateStyle: 'full', timeStyle: 'long' }),
   }
 }

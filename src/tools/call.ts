@@ -3,17 +3,25 @@ import type { Egress } from '../egress/egress.ts'
 import type { EgressResult } from '../egress/exchange.ts'
 import type { RunnableTool } from './catalog.ts'
 import type { ToolHost } from './definitions.ts'
-import { fillText, fillUrl, type HttpConfig } from './http-config.ts'
+import { fillText, fillUrl, missingFilling } from './fill.ts'
+import type { HttpConfig } from './http-config.ts'
 import type { Invocation } from './invoke.ts'
+import { makeRedact, type Redact } from './redact.ts'
 
 const DEFAULT_TIMEOUT_MS = 10_000
 const MAX_RESULT_BYTES = 262_144
+const MAX_ERROR_SNIPPET = 300
 const BODILESS = new Set(['GET', 'DELETE'])
 
 export interface CallResult {
   readonly outcome: 'success' | 'error' | 'timeout' | 'blocked'
   readonly result: unknown
   readonly error: string | null
+}
+
+/** A call whose arguments are known to fit. */
+export interface CheckedInvocation extends Invocation {
+  readonly args: Readonly<Record<string, unknown>>
 }
 
 interface CallDeps {
@@ -23,44 +31,69 @@ interface CallDeps {
 }
 
 type External = Extract<RunnableTool, { kind: 'external' }>
+type EndpointAnswer = Extract<EgressResult, { kind: 'answer' }>
 
-/** Calls the endpoint of an external tool. Credentials go in; what comes out is cleaned of them. */
+/**
+ * Calls the endpoint of an external tool. Credentials go in; what comes out, the arguments to be kept included, is cleaned
+ * of them. What the endpoint does is a value.
+ *
+ * @throws AppError `INVALID_BODY` for arguments that cannot stand in the URL, before anything is sent
+ */
 export function makeCall({ egress, loadHost, userAgent }: CallDeps) {
   return async function call(
     tool: External,
-    invocation: Invocation,
+    invocation: CheckedInvocation,
     runId: string,
-  ): Promise<CallResult> {
+  ): Promise<CallResult & { readonly arguments: unknown }> {
+    const { args } = invocation
     const host = await loadHost(invocation.orgId, tool.integrationId)
-    if (host === null || !host.isEnabled) return failed('error', 'its integration is disabled')
-    const args = invocation.args as Record<string, unknown>
-    const { httpConfig } = tool
-    const verdict = egress.judge(fillUrl(httpConfig, host, args), host.network)
-    if (!verdict.isAllowed) return failed('blocked', `the URL ${verdict.reason}`)
+    if (host === null || !host.isEnabled) {
+      return { ...failed('error', 'its integration is disabled'), arguments: args }
+    }
+    const redact = makeRedact(Object.values(host.credentials))
+    const sent = await send(tool.httpConfig, host, invocation, runId)
+    const result = sent.kind === 'problem' ? sent.result : toResult(sent.answer, redact)
+    return { ...result, arguments: redact.json(args) }
+  }
 
-    const body = bodyOf(httpConfig, invocation)
-    const headers = Object.entries(httpConfig.headers ?? {}).flatMap(([name, value]) => [
+  async function send(
+    config: HttpConfig,
+    host: ToolHost,
+    invocation: CheckedInvocation,
+    runId: string,
+  ): Promise<{ kind: 'problem'; result: CallResult } | { kind: 'sent'; answer: EgressResult }> {
+    const problem = (result: CallResult) => ({ kind: 'problem', result }) as const
+    const missing = missingFilling(config, host)
+    if (missing !== null) {
+      return problem(failed('error', `its integration has no ${missing} any more`))
+    }
+    const verdict = egress.judge(fillUrl(config, host, invocation.args), host.network)
+    if (!verdict.isAllowed) return problem(failed('blocked', `the URL ${verdict.reason}`))
+
+    const body = bodyOf(config, invocation)
+    const headers = Object.entries(config.headers ?? {}).flatMap(([name, value]) => [
       name,
       fillText(value, host),
     ])
     headers.push('user-agent', userAgent, 'accept-encoding', 'identity', 'idempotency-key', runId)
     if (body !== null) headers.push('content-type', 'application/json')
     if (headers.some((text) => !/^[\t\x20-\x7e]*$/.test(text))) {
-      return failed('error', 'a header value has characters that are not allowed in a header')
+      return problem(failed('error', 'a header value has characters that cannot stand in a header'))
     }
+    const { signal } = invocation
     const answer = await egress.send(verdict.target, host.network, {
-      method: httpConfig.method,
+      method: config.method,
       headers,
       body,
-      timeoutMs: httpConfig.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+      timeoutMs: config.timeoutMs ?? DEFAULT_TIMEOUT_MS,
       maxBytes: MAX_RESULT_BYTES,
-      ...(invocation.signal === undefined ? {} : { signal: invocation.signal }),
+      ...(signal === undefined ? {} : { signal }),
     })
-    return withoutSecrets(toResult(answer), Object.values(host.credentials))
+    return { kind: 'sent', answer }
   }
 }
 
-function bodyOf(config: HttpConfig, invocation: Invocation): string | null {
+function bodyOf(config: HttpConfig, invocation: CheckedInvocation): string | null {
   const kind = config.body ?? (BODILESS.has(config.method) ? 'none' : 'envelope')
   if (kind === 'none') return null
   if (kind === 'args') return JSON.stringify(invocation.args)
@@ -68,54 +101,60 @@ function bodyOf(config: HttpConfig, invocation: Invocation): string | null {
   return JSON.stringify({ orgId, userId, conversationId, args })
 }
 
-function toResult(answer: EgressResult): CallResult {
+function toResult(answer: EgressResult, redact: Redact): CallResult {
   switch (answer.kind) {
     case 'answer':
-      break
+      return toAnswerResult(answer, redact)
     case 'timeout':
     case 'blocked':
-      return failed(answer.kind, answer.reason)
+      return failed(answer.kind, redact.text(answer.reason))
     case 'failed':
+      return failed('error', redact.text(answer.reason))
     case 'interrupted':
-      return failed('error', answer.reason)
+      return failed('error', 'interrupted before the endpoint answered')
   }
-  const text = answer.body.toString()
-  if (answer.statusCode >= 200 && answer.statusCode < 300) {
-    return { outcome: 'success', result: parseResult(text, answer.isCut), error: null }
-  }
-  const hint = answer.statusCode < 400 ? ' (redirects are not followed)' : ''
-  const snippet = toSnippet(text.slice(0, 300), text.length > 300).trim()
-  return failed('error', `HTTP ${answer.statusCode}${hint}${snippet === '' ? '' : `: ${snippet}`}`)
 }
 
-/** JSON where it is JSON, text otherwise; a result that was cut says so. */
-function parseResult(text: string, isCut: boolean): unknown {
-  if (isCut) return `${text}\n[cut: the result is over ${MAX_RESULT_BYTES} bytes]`
-  if (text === '') return null
-  try {
-    return JSON.parse(text)
-  } catch {
-    // Not JSON, whatever its content type says: the text is the result.
-    return text
+function toAnswerResult(answer: EndpointAnswer, redact: Redact): CallResult {
+  const { statusCode, isCut } = answer
+  const encoding = headerOf(answer, 'content-encoding')
+  if (encoding !== '' && encoding !== 'identity') {
+    const shown = redact.text(encoding).slice(0, 40)
+    return failed('error', `HTTP ${statusCode}: the answer is encoded (${shown}), unasked`)
   }
+  const text = answer.body.toString()
+  if (statusCode >= 200 && statusCode < 300) {
+    return { outcome: 'success', result: parseResult(answer, text, redact), error: null }
+  }
+  const hint = statusCode < 400 ? ' (redirects are not followed)' : ''
+  const clean = isCut ? redact.cutText(text) : redact.text(text)
+  const isLong = clean.length > MAX_ERROR_SNIPPET
+  const snippet = toSnippet(clean.slice(0, MAX_ERROR_SNIPPET), isCut || isLong).trim()
+  return failed('error', `HTTP ${statusCode}${hint}${snippet === '' ? '' : `: ${snippet}`}`)
+}
+
+/** JSON where the endpoint says so or says nothing, and it is; text otherwise. A result that was cut says so. */
+function parseResult(answer: EndpointAnswer, text: string, redact: Redact): unknown {
+  if (answer.isCut) {
+    return `${redact.cutText(text)}\n[cut: the result is over ${MAX_RESULT_BYTES} bytes]`
+  }
+  const type = headerOf(answer, 'content-type')
+  if (text === '') return null
+  if (type !== '' && !/^[\w.+-]+\/(?:[\w.+-]+\+)?json\s*(?:;|$)/.test(type)) {
+    return redact.text(text)
+  }
+  try {
+    return redact.json(JSON.parse(text))
+  } catch {
+    return redact.text(text)
+  }
+}
+
+function headerOf({ headers }: EndpointAnswer, name: string): string {
+  const value = headers[name]
+  return (Array.isArray(value) ? (value[0] ?? '') : (value ?? '')).trim().toLowerCase()
 }
 
 function failed(outcome: CallResult['outcome'], error: string): CallResult {
   return { outcome, result: null, error }
-}
-
-/** An endpoint that echoes its request must not hand a credential to a model. */
-function withoutSecrets(result: CallResult, secrets: readonly string[]): CallResult {
-  const long = secrets.filter((secret) => secret.length >= 6)
-  if (long.length === 0) return result
-  const clean = (value: unknown): unknown => {
-    if (typeof value === 'string') {
-      return long.reduce((text, secret) => text.replaceAll(secret, '[secret]'), value)
-    }
-    if (Array.isArray(value)) return value.map(clean)
-    if (typeof value !== 'object' || value === null) return value
-    return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, clean(entry)]))
-  }
-  const error = result.error === null ? null : String(clean(result.error))
-  return { outcome: result.outcome, result: clean(result.result), error }
 }

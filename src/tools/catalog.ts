@@ -1,4 +1,5 @@
-import { and, asc, eq, isNull } from 'drizzle-orm'
+import { and, asc, eq, isNull, or, type SQL, sql } from 'drizzle-orm'
+import { TOOL_NAME } from '../core/tool-name.ts'
 import type { Db } from '../db/pool.ts'
 import { externalToolDefinitions, orgIntegrations } from '../db/schema.ts'
 import type { JsonSchema } from './args.ts'
@@ -34,14 +35,21 @@ interface CatalogDeps {
 
 /** What an org's assistant may call: the built-in tools and those of its enabled integrations, always in the same order. */
 export function makeCatalog({ db, builtins }: CatalogDeps) {
-  const externalOf = (orgId: string) =>
+  const externalOf = (orgId: string, isWanted?: SQL) =>
     db
       .select({ tool: externalToolDefinitions })
       .from(externalToolDefinitions)
-      .innerJoin(orgIntegrations, eq(orgIntegrations.id, externalToolDefinitions.integrationId))
+      .innerJoin(
+        orgIntegrations,
+        and(
+          eq(orgIntegrations.orgId, externalToolDefinitions.orgId),
+          eq(orgIntegrations.id, externalToolDefinitions.integrationId),
+        ),
+      )
       .where(
         and(
           eq(externalToolDefinitions.orgId, orgId),
+          isWanted,
           eq(externalToolDefinitions.isEnabled, true),
           eq(orgIntegrations.isEnabled, true),
           isNull(orgIntegrations.deletedAt),
@@ -74,23 +82,45 @@ export function makeCatalog({ db, builtins }: CatalogDeps) {
       return [...own, ...external].sort((a, b) => (a.name < b.name ? -1 : 1))
     },
 
-    /** By name, without regard to case, or by wire name; null where the org has no such tool that is enabled. */
-    async find(orgId: string, name: string): Promise<RunnableTool | null> {
-      const isNamed = (tool: { name: string; wireName: string }) =>
-        tool.wireName === name || tool.name.toLowerCase() === name.toLowerCase()
-      const builtin = builtins.find(isNamed)
-      if (builtin !== undefined) return { kind: 'builtin', tool: builtin }
-      const found = (await externalOf(orgId)).find(({ tool }) => isNamed(tool))
-      if (found === undefined) return null
-      const { id, integrationId, argsSchema, httpConfig, name: canonical } = found.tool
+    /**
+     * By name or wire name; null where the org has no such tool that is enabled. One tool's name may be another's wire name
+     * (`a_b` beside `a.b`): the name as it is written goes first, then the wire name, then a name that differs in case.
+     */
+    async find(orgId: string, wanted: string): Promise<RunnableTool | null> {
+      if (!TOOL_NAME.test(wanted)) return null
+      const external = await externalOf(
+        orgId,
+        or(
+          eq(externalToolDefinitions.wireName, wanted),
+          sql`lower(${externalToolDefinitions.name}) = ${wanted.toLowerCase()}`,
+        ),
+      )
+      const [best] = [
+        ...builtins.map((tool) => ({ kind: 'builtin' as const, tool })),
+        ...external.map(({ tool }) => ({ kind: 'external' as const, tool })),
+      ]
+        .map((candidate) => ({ candidate, rank: rankOf(candidate.tool, wanted) }))
+        .filter(({ rank }) => rank < NO_MATCH)
+        .sort((a, b) => a.rank - b.rank)
+      if (best === undefined) return null
+      if (best.candidate.kind === 'builtin') return best.candidate
+      const { id, integrationId, argsSchema, httpConfig, name } = best.candidate.tool
       return {
         kind: 'external',
         id,
-        name: canonical,
+        name,
         argsSchema,
         integrationId,
         httpConfig: httpConfigSchema.parse(httpConfig),
       }
     },
   }
+}
+
+const NO_MATCH = 3
+
+function rankOf(tool: { readonly name: string; readonly wireName: string }, wanted: string) {
+  if (tool.name === wanted) return 0
+  if (tool.wireName === wanted) return 1
+  return tool.name.toLowerCase() === wanted.toLowerCase() ? 2 : NO_MATCH
 }

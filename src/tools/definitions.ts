@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { and, asc, eq, sql } from 'drizzle-orm'
+import { and, asc, eq, ne, sql } from 'drizzle-orm'
 import { AppError, invalidField, notFound } from '../core/error.ts'
 import { TOOL_NAME, wireNameOf } from '../core/tool-name.ts'
 import type { Db, DbTx } from '../db/pool.ts'
@@ -8,6 +8,8 @@ import type { JsonSchema, makeArgsValidator } from './args.ts'
 import type { BuiltinTool } from './builtins.ts'
 import { assertHttpConfig, type HttpConfig, httpConfigSchema } from './http-config.ts'
 import { assertSafeSchema } from './schema-rules.ts'
+
+const MAX_DESCRIPTION_LENGTH = 1024
 
 /** A tool of an org, backed by an HTTP endpoint. */
 export interface ExternalTool {
@@ -77,7 +79,14 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
 
   function check(host: ToolHost, input: ToolChange): void {
     if (input.name !== undefined && !TOOL_NAME.test(input.name)) {
-      throw invalidField('name', 'must start with a letter and have letters, digits and _ . - only')
+      throw invalidField(
+        'name',
+        'must start with a letter and have at most 128 letters, digits and _ . -',
+      )
+    }
+    const length = input.description?.length
+    if (length !== undefined && (length < 1 || length > MAX_DESCRIPTION_LENGTH)) {
+      throw invalidField('description', `must have 1 to ${MAX_DESCRIPTION_LENGTH} characters`)
     }
     if (input.argsSchema !== undefined) assertSafeSchema(input.argsSchema, deps.compile)
     if (input.httpConfig !== undefined) {
@@ -87,22 +96,36 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
       }
       assertHttpConfig(input.httpConfig, known, (url) => deps.urlProblem(url, host.network))
     }
+    for (const [field, value] of Object.entries(input)) {
+      if (!isStorable(value)) {
+        throw invalidField(field, 'must not have the character U+0000, or half a character')
+      }
+    }
   }
 
-  /** A wire name that no other tool of the org has. Throws `CONFLICT` where the name itself is taken. */
-  async function freeWireName(tx: DbTx, orgId: string, name: string): Promise<string> {
+  /**
+   * A wire name that no other tool of the org has, and none that is built in.
+   *
+   * @param id the tool that is renamed, or null for a new one
+   * @throws AppError `CONFLICT` where the name itself is taken
+   */
+  async function freeWireName(tx: DbTx, orgId: string, name: string, id: string | null) {
     // One at a time in an org, so that two names that map to one wire name are told apart.
     await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(${`tools/${orgId}`}, 0))`)
     const rows = await tx
       .select({ name: tools.name, wireName: tools.wireName })
       .from(tools)
-      .where(eq(tools.orgId, orgId))
+      .where(and(eq(tools.orgId, orgId), id === null ? undefined : ne(tools.id, id)))
     const taken = [...builtins, ...rows]
-    if (taken.some((tool) => tool.name.toLowerCase() === name.toLowerCase())) {
+    const isTaken = (wire: string) => taken.some((tool) => tool.wireName === wire)
+    const digest = createHash('sha256').update(name).digest('hex')
+    const wireName = wireNameOf(name, digest, isTaken)
+    // A wire name that is taken in spite of its mark was made to collide.
+    const isNameTaken = taken.some((tool) => tool.name.toLowerCase() === name.toLowerCase())
+    if (isNameTaken || isTaken(wireName)) {
       throw new AppError('CONFLICT', `There is a tool named ${name} already.`)
     }
-    const digest = createHash('sha256').update(name).digest('hex')
-    return wireNameOf(name, digest, (wire) => taken.some((tool) => tool.wireName === wire))
+    return wireName
   }
 
   return {
@@ -127,7 +150,7 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
       }
       check(host, input)
       return db.transaction(async (tx) => {
-        const wireName = await freeWireName(tx, orgId, input.name)
+        const wireName = await freeWireName(tx, orgId, input.name, null)
         const { name, description, argsSchema, httpConfig, isEnabled = true } = input
         const [row] = await tx
           .insert(tools)
@@ -156,7 +179,7 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
       return db.transaction(async (tx) => {
         const wire =
           isRenamed && change.name !== undefined
-            ? { wireName: await freeWireName(tx, orgId, change.name) }
+            ? { wireName: await freeWireName(tx, orgId, change.name, id) }
             : {}
         const columns = Object.fromEntries(
           Object.entries(change).filter(([, value]) => value !== undefined),
@@ -179,6 +202,11 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
       if (gone.length === 0) throw notFound('tool')
     },
   }
+}
+
+/** Whether jsonb takes it: no U+0000 and no lone surrogates, which JSON text shows as escapes. */
+function isStorable(value: unknown): boolean {
+  return !/(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/.test(JSON.stringify(value) ?? '')
 }
 
 function toTool(row: typeof externalToolDefinitions.$inferSelect): ExternalTool {

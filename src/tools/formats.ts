@@ -23,7 +23,7 @@ function formatTool(tool: CatalogTool, format: ToolFormat): unknown {
     case 'openai':
       return { type: 'function', function: { name, description, parameters: argsSchema } }
     case 'openai-responses':
-      return { type: 'function', name, description, parameters: argsSchema, strict: null }
+      return { type: 'function', name, description, parameters: argsSchema, strict: false }
     case 'anthropic':
       return { name, description, input_schema: argsSchema }
     case 'gemini':

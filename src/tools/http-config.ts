@@ -16,103 +16,95 @@ export const httpConfigSchema = z.strictObject({
 })
 export type HttpConfig = z.output<typeof httpConfigSchema>
 
-/** What `{{credentials.x}}` and `{{config.x}}` are filled from. */
-export interface Fillings {
-  readonly credentials: Readonly<Record<string, string>>
-  readonly config: Readonly<Record<string, unknown>>
+/** `{{credentials.name}}` or `{{config.name}}`: filled in from the integration, anywhere but in a URL's host. */
+export const FILLING = /\{\{\s*(credentials|config)\.([A-Za-z][A-Za-z0-9_]*)\s*\}\}/g
+/** `{args.name}`: filled in from the arguments, in the path and the query. */
+export const ARGUMENT = /\{args\.([A-Za-z_][A-Za-z0-9_-]*)\}/g
+/** Scheme and host of a URL, as far as a placeholder could stand in them. */
+export const AUTHORITY = /^[a-zA-Z][a-zA-Z0-9+.-]*:\/\/[^/?#]*/
+
+export interface FillingRef {
+  readonly kind: 'credentials' | 'config'
+  readonly name: string
 }
 
-const PLACEHOLDER = /\{\{\s*(credentials|config)\.([A-Za-z][A-Za-z0-9_]*)\s*\}\}/g
-const ARGUMENT = /\{args\.([A-Za-z_][A-Za-z0-9_-]*)\}/g
-const AUTHORITY = /^[a-zA-Z][a-zA-Z0-9+.-]*:\/\/[^/?#]*/
+interface Known {
+  readonly credentials: readonly string[]
+  readonly config: readonly string[]
+}
 
 /**
- * Throws `INVALID_BODY` for a configuration that can never work: a URL that may not be called, a placeholder in its host, a
- * name that the integration does not have, a header that cannot be set.
+ * Throws `INVALID_BODY` for a configuration that can never work: a URL that may not be called, a placeholder in its host or
+ * of a form that nothing fills in, a name that the integration does not have, a header that cannot be set.
  */
 export function assertHttpConfig(
   config: HttpConfig,
-  known: { readonly credentials: readonly string[]; readonly config: readonly string[] },
+  known: Known,
   urlProblem: (url: string) => string | null,
 ): void {
-  const authority = AUTHORITY.exec(config.url)?.[0] ?? config.url
-  if (authority.includes('{')) {
-    throw invalidField('httpConfig.url', 'must not have placeholders in its host')
+  assertUrl(config.url, urlProblem)
+  for (const [name, value] of Object.entries(config.query ?? {})) {
+    if (name.includes('{{')) throw invalidField('httpConfig.query', 'names are not filled in')
+    assertFilled(`query.${name}`, value.replaceAll(ARGUMENT, 'x'))
   }
-  const plain = config.url.replace(PLACEHOLDER, 'x').replace(ARGUMENT, 'x')
-  const problem = urlProblem(plain)
-  if (problem !== null) throw invalidField('httpConfig.url', problem)
-  const parts: [string, string][] = [
-    ['url', config.url],
-    ...Object.entries(config.headers ?? {}).map(([name, value]): [string, string] => [
-      `headers.${name}`,
-      value,
-    ]),
-    ...Object.entries(config.query ?? {}).map(([name, value]): [string, string] => [
-      `query.${name}`,
-      value,
-    ]),
-  ]
-  for (const [part, text] of parts) {
-    for (const [, kind = '', name = ''] of text.matchAll(PLACEHOLDER)) {
-      const names = kind === 'credentials' ? known.credentials : known.config
-      if (!names.includes(name)) {
-        throw invalidField(`httpConfig.${part}`, `the integration has no ${kind}.${name}`)
-      }
+  for (const [name, value] of Object.entries(config.headers ?? {})) {
+    assertFilled(`headers.${name}`, value)
+  }
+  for (const [part, text] of textsOf(config)) {
+    const unknown = fillingsOf(text).find(({ kind, name }) => !known[kind].includes(name))
+    if (unknown !== undefined) {
+      const message = `the integration has no ${unknown.kind}.${unknown.name}`
+      throw invalidField(`httpConfig.${part}`, message)
     }
   }
-  const headers = headersProblem(
-    Object.fromEntries(
-      Object.entries(config.headers ?? {}).map(([name, value]) => [
-        name,
-        value.replace(PLACEHOLDER, 'x'),
-      ]),
-    ),
+  const plain = Object.entries(config.headers ?? {}).map(
+    ([name, value]) => [name, value.replaceAll(FILLING, 'x')] as const,
   )
-  if (headers !== null) throw invalidField(`httpConfig.headers.${headers.name}`, headers.message)
-}
-
-/** The URL to call: arguments and fillings encoded for where they stand, so that none can leave its segment or its value. */
-export function fillUrl(
-  config: HttpConfig,
-  fillings: Fillings,
-  args: Readonly<Record<string, unknown>>,
-): string {
-  const filled = config.url
-    .replace(PLACEHOLDER, (_, kind: string, name: string) =>
-      encodeSegment(fillingOf(fillings, kind, name)),
-    )
-    .replace(ARGUMENT, (_, name: string) => encodeSegment(toText(args[name])))
-  const query = Object.entries(config.query ?? {})
-  if (query.length === 0 || !URL.canParse(filled)) return filled
-  const url = new URL(filled)
-  for (const [name, value] of query) {
-    const text = fillText(value, fillings).replace(ARGUMENT, (_, argument: string) =>
-      toText(args[argument]),
-    )
-    url.searchParams.append(name, text)
+  const wrong = headersProblem(Object.fromEntries(plain))
+  if (wrong !== null) {
+    const path = wrong.name === '' ? 'httpConfig.headers' : `httpConfig.headers.${wrong.name}`
+    throw invalidField(path, wrong.message)
   }
-  return url.href
 }
 
-/** A header or query value with its credentials and config filled in. */
-export function fillText(text: string, fillings: Fillings): string {
-  return text.replace(PLACEHOLDER, (_, kind: string, name: string) =>
-    fillingOf(fillings, kind, name),
-  )
+/** Every placeholder that is filled in from the integration. */
+export function allFillingsOf(config: HttpConfig): FillingRef[] {
+  return textsOf(config).flatMap(([, text]) => fillingsOf(text))
 }
 
-function fillingOf(fillings: Fillings, kind: string, name: string): string {
-  return kind === 'credentials' ? (fillings.credentials[name] ?? '') : toText(fillings.config[name])
+function assertUrl(url: string, urlProblem: (url: string) => string | null): void {
+  const refuse = (message: string) => invalidField('httpConfig.url', message)
+  const authority = AUTHORITY.exec(url)?.[0] ?? url
+  if (authority.includes('{')) throw refuse('must not have placeholders in its host')
+  if (url.includes('#')) throw refuse('must not have a fragment')
+  const plain = url.replaceAll(FILLING, 'x').replaceAll(ARGUMENT, 'x')
+  if (/[{}]/.test(plain)) throw refuse(UNKNOWN_PLACEHOLDER)
+  const problem = urlProblem(plain)
+  if (problem !== null) throw refuse(problem)
 }
 
-/** `.` and `..` would be taken as steps in the path even when encoded; a URL parser must not see them. */
-function encodeSegment(text: string): string {
-  const encoded = encodeURIComponent(text)
-  return /^\.{1,2}$/.test(encoded) ? encoded.replaceAll('.', '%252E') : encoded
+const UNKNOWN_PLACEHOLDER =
+  'has a placeholder that nothing fills in; there are {{credentials.name}} and {{config.name}}, and {args.name} in the URL and the query'
+
+function assertFilled(part: string, text: string): void {
+  const plain = text.replaceAll(FILLING, 'x')
+  if (/\{\{|\}\}|\{args\./.test(plain)) {
+    throw invalidField(`httpConfig.${part}`, UNKNOWN_PLACEHOLDER)
+  }
 }
 
-function toText(value: unknown): string {
-  if (value === undefined || value === null) return ''
-  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+/** What may have placeholders, and where it stands. */
+function textsOf({ url, headers = {}, query = {} }: HttpConfig): (readonly [string, string])[] {
+  return [
+    ['url', url] as const,
+    ...Object.entries(headers).map(([name, value]) => [`headers.${name}`, value] as const),
+    ...Object.entries(query).map(([name, value]) => [`query.${name}`, value] as const),
+  ]
+}
+
+function fillingsOf(text: string): FillingRef[] {
+  return [...text.matchAll(FILLING)].map(([, kind, name = '']) => ({
+    kind: kind === 'config' ? 'config' : 'credentials',
+    name,
+  }))
 }

@@ -3,7 +3,7 @@ import type { Db, DbTx } from '../db/pool.ts'
 import { toolRuns } from '../db/schema.ts'
 import type { FinishedRun, Invocation } from './invoke.ts'
 
-const MAX_STORED_CHARS = 16_384
+const MAX_STORED_BYTES = 16_384
 
 export interface RunEvent {
   readonly orgId: string
@@ -35,7 +35,7 @@ export function makeRuns({ db, invoke, emit }: RunsDeps) {
       outcome,
       durationMs,
       arguments: capped(run.arguments),
-      result: run.result === null ? null : cut(JSON.stringify(run.result)),
+      result: run.result === null ? null : cut(JSON.stringify(run.result) ?? 'null'),
       error: error === null ? null : cut(error),
     })
     await emit(tx, {
@@ -70,14 +70,23 @@ export function makeRuns({ db, invoke, emit }: RunsDeps) {
 /** Arguments as they are, or, where they are too long to keep, their beginning. */
 function capped(args: unknown): unknown {
   const text = JSON.stringify(args)
-  return text.length <= MAX_STORED_CHARS ? args : { cut: cut(text) }
+  if (Buffer.byteLength(text) <= MAX_STORED_BYTES) return args
+  // As a member of JSON the text is escaped once more.
+  return { cut: cut(text, MAX_STORED_BYTES / 2) }
 }
 
-function cut(text: string): string {
-  return text.length <= MAX_STORED_CHARS
-    ? text.replaceAll('\u0000', '\ufffd')
-    : `${text
-        .slice(0, MAX_STORED_CHARS - 1)
-        .toWellFormed()
-        .replaceAll('\u0000', '\ufffd')}…`
+/** What the column can hold of a text: without U+0000, and with a mark where something is missing. */
+function cut(text: string, maxBytes = MAX_STORED_BYTES): string {
+  const storable = text.replaceAll('\0', '\ufffd')
+  const bytes = Buffer.from(storable)
+  if (bytes.length <= maxBytes) return storable
+  const mark = `… [cut: ${bytes.length} bytes in all]`
+  const room = maxBytes - Buffer.byteLength(mark)
+  // Half a character at the end is read as the replacement character.
+  return (
+    bytes
+      .subarray(0, room)
+      .toString()
+      .replace(/\ufffd$/, '') + mark
+  )
 }

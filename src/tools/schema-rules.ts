@@ -1,20 +1,39 @@
 import { invalidField } from '../core/error.ts'
 import type { JsonSchema } from './args.ts'
+import { patternProblem } from './pattern-rules.ts'
 
 const MAX_BYTES = 65_536
-const MAX_DEPTH = 20
-const MAX_NODES = 2000
-/** A repetition inside a repetition: what makes a backtracking matcher take exponential time. */
-const NESTED_REPEAT =
-  /\((?:[^()\\]|\\.)*(?:[+*]|\{\d+,\d*\})(?:[^()\\]|\\.)*\)\s*(?:[+*]|\{\d+,\d*\})/
+const MAX_LEVELS = 10
+const MAX_NODES = 1000
+/** Of the JSON text, lists in lists included; below it nothing here can run out of stack. */
+const MAX_JSON_DEPTH = 40
 
-/** Throws `INVALID_BODY` for a schema that is too large, reaches outside itself, or could hang the process. */
-export function assertSafeSchema(schema: JsonSchema, compile: (schema: JsonSchema) => unknown) {
+/** Keywords whose members are schemas by name: the map itself is no level of its own. */
+const MAPS = new Set([
+  'properties',
+  'patternProperties',
+  '$defs',
+  'definitions',
+  'dependentSchemas',
+  'dependencies',
+])
+const REFERENCES = new Set(['$ref', '$dynamicRef', '$recursiveRef'])
+
+/**
+ * Throws `INVALID_BODY` for a schema that is too large, reaches outside itself, or could hang the process. Looks at every
+ * member, also where the dialect sees no schema: a `$ref` can make one of anything.
+ */
+export function assertSafeSchema(
+  schema: JsonSchema,
+  compile: (schema: JsonSchema) => unknown,
+): void {
   const refuse = (message: string) => invalidField('argsSchema', message)
   if (schema.type !== 'object') throw refuse('must have "type": "object" at its root')
-  if (JSON.stringify(schema).length > MAX_BYTES) throw refuse(`is over ${MAX_BYTES} bytes`)
-  const problem = walk(schema, 0, { nodes: 0 })
+  const problem = walk(schema, { isMap: false, level: 0, depth: 0 }, { nodes: 0 })
   if (problem !== null) throw refuse(problem)
+  if (Buffer.byteLength(JSON.stringify(schema)) > MAX_BYTES) {
+    throw refuse(`is over ${MAX_BYTES} bytes`)
+  }
   try {
     compile(schema)
   } catch (error) {
@@ -22,13 +41,26 @@ export function assertSafeSchema(schema: JsonSchema, compile: (schema: JsonSchem
   }
 }
 
-function walk(node: unknown, depth: number, count: { nodes: number }): string | null {
+interface Place {
+  readonly isMap: boolean
+  /** Schemas around this one. */
+  readonly level: number
+  readonly depth: number
+}
+
+function walk(node: unknown, place: Place, count: { nodes: number }): string | null {
   if (typeof node !== 'object' || node === null) return null
   count.nodes += 1
   if (count.nodes > MAX_NODES) return `has more than ${MAX_NODES} nodes`
-  if (depth > MAX_DEPTH) return `is nested deeper than ${MAX_DEPTH} levels`
+  if (place.level > MAX_LEVELS || place.depth > MAX_JSON_DEPTH) {
+    return `is nested deeper than ${MAX_LEVELS} levels`
+  }
+  const isPlain = place.isMap || Array.isArray(node)
   for (const [key, value] of Object.entries(node)) {
-    const problem = entryProblem(key, value) ?? walk(value, depth + 1, count)
+    const isMap = !isPlain && MAPS.has(key)
+    const isWithin = isMap || Array.isArray(value)
+    const inside = { isMap, level: place.level + (isWithin ? 0 : 1), depth: place.depth + 1 }
+    const problem = entryProblem(key, value) ?? walk(value, inside, count)
     if (problem !== null) return problem
   }
   return null
@@ -36,16 +68,20 @@ function walk(node: unknown, depth: number, count: { nodes: number }): string | 
 
 function entryProblem(key: string, value: unknown): string | null {
   if (key === '__proto__' || key === 'constructor') return `must not name ${key}`
-  const isReference = key === '$ref' || key === '$dynamicRef'
-  if (isReference && typeof value === 'string' && !value.startsWith('#')) {
+  // A validator of such a schema answers with a promise.
+  if (key === '$async') return 'must not have $async'
+  if (REFERENCES.has(key) && typeof value === 'string' && !value.startsWith('#')) {
     return `refers to ${value.slice(0, 100)}; only references within the schema (#/…) are followed`
   }
-  const patterns =
-    key === 'pattern' && typeof value === 'string'
-      ? [value]
-      : key === 'patternProperties' && typeof value === 'object' && value !== null
-        ? Object.keys(value)
-        : []
-  const bad = patterns.find((pattern) => pattern.length > 500 || NESTED_REPEAT.test(pattern))
-  return bad === undefined ? null : `has a pattern that could take too long: ${bad.slice(0, 60)}`
+  for (const pattern of patternsOf(key, value)) {
+    const problem = patternProblem(pattern)
+    if (problem !== null) return `has the pattern ${pattern.slice(0, 60)}, which ${problem}`
+  }
+  return null
+}
+
+function patternsOf(key: string, value: unknown): string[] {
+  if (key === 'pattern' && typeof value === 'string') return [value]
+  const isMap = key === 'patternProperties' && typeof value === 'object' && value !== null
+  return isMap ? Object.keys(value) : []
 }

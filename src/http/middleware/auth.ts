@@ -6,13 +6,20 @@ import { AppError } from '../../core/error.ts'
 import { isOrgId } from '../../core/id.ts'
 import type { AppEnv } from '../env.ts'
 
+interface AuthenticateDeps {
+  readonly verifyToken: VerifyToken
+  readonly authorize: Authorize
+  readonly idempotency: AppEnv['Variables']['idempotency']
+}
+
 /** Says who is asking, from the bearer token; nobody passes without. */
-export function authenticate(verifyToken: VerifyToken, authorize: Authorize) {
+export function authenticate({ verifyToken, authorize, idempotency }: AuthenticateDeps) {
   return createMiddleware<AppEnv>(async (c, next) => {
     const token = /^Bearer +(\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1]
     if (token === undefined) throw unauthenticated()
     const principal = await verifyToken(token)
     c.set('principal', principal)
+    c.set('idempotency', idempotency)
     c.set('authorize', (orgId, requirement) =>
       isOrgId(orgId)
         ? authorize(principal, orgId, requirement)
@@ -29,6 +36,22 @@ export function requires(requirement: Requirement) {
     await c.get('authorize')(orgId, requirement)
     await next()
   })
+}
+
+/** The same for routes that name the org in the query or the body. */
+export function requiresOfNamedOrg(requirement: Requirement) {
+  return createMiddleware<AppEnv>(async (c, next) => {
+    const isRead = c.req.method === 'GET'
+    const orgId: unknown = isRead ? c.req.query('orgId') : orgIdOf(await c.req.text())
+    // Where none is named, validation says so.
+    if (typeof orgId === 'string' && orgId !== '') await c.get('authorize')(orgId, requirement)
+    await next()
+  })
+}
+
+function orgIdOf(body: string): unknown {
+  const parsed: unknown = body === '' ? null : JSON.parse(body)
+  return typeof parsed === 'object' && parsed !== null && 'orgId' in parsed ? parsed.orgId : null
 }
 
 export const requiresSuperadmin = createMiddleware<AppEnv>(async (c, next) => {

@@ -1,5 +1,4 @@
 import { createMiddleware } from 'hono/factory'
-import type { makeIdempotency } from '../../auth/idempotency.ts'
 import { AppError, invalidField } from '../../core/error.ts'
 import type { AppEnv } from '../env.ts'
 
@@ -7,45 +6,42 @@ const KEY = /^[\x21-\x7e]{1,256}$/
 /** A tool that was run, whatever came of it, must not run again. */
 const KEPT_FAILURES = new Set([502, 504])
 
-type Idempotency = ReturnType<typeof makeIdempotency>
-
 /**
  * `Idempotency-Key` on POST: the same key and request within 24 hours get the first answer again. A request that was refused
- * had no effect, and its key stays free.
+ * had no effect, and its key stays free. Stands behind the check of permissions: who lost them gets no old answer either.
  */
-export function idempotent(idempotency: Idempotency) {
-  return createMiddleware<AppEnv>(async (c, next) => {
-    const key = c.req.header('idempotency-key')
-    if (c.req.method !== 'POST' || key === undefined) return next()
-    if (!KEY.test(key)) {
-      throw invalidField('Idempotency-Key', 'must be 1 to 256 visible ASCII characters')
-    }
-    if (c.req.header('accept')?.includes('text/event-stream') === true) {
-      throw new AppError('UNPROCESSABLE', 'An answer that is streamed takes no Idempotency-Key.')
-    }
-    const url = new URL(c.req.url)
-    const request = {
-      orgId: /^\/orgs\/([^/]+)/.exec(decodeURIComponent(url.pathname))?.[1] ?? '',
-      principalId: c.get('principal').id,
-      key,
-      fingerprint: JSON.stringify([url.pathname, url.search, await c.req.text()]),
-    }
-    const begun = await idempotency.begin(request)
-    if (begun.kind === 'replay') {
-      c.header('Idempotency-Replayed', 'true')
-      c.header('content-type', begun.answer.contentType)
-      // The status was one of ours when it was stored.
-      return c.body(begun.answer.body, begun.answer.status as 200)
-    }
-    await next()
-    const { status } = c.res
-    if (status < 300 || KEPT_FAILURES.has(status)) {
-      const body = await c.res.clone().text()
-      const contentType = c.res.headers.get('content-type') ?? 'application/json'
-      await idempotency.finish(request, { status, contentType, body })
-    } else {
-      await idempotency.release(request)
-    }
-    return undefined
-  })
-}
+export const idempotent = createMiddleware<AppEnv>(async (c, next) => {
+  const key = c.req.header('idempotency-key')
+  if (key === undefined) return next()
+  if (!KEY.test(key)) {
+    throw invalidField('Idempotency-Key', 'must be 1 to 256 visible ASCII characters')
+  }
+  if (c.req.header('accept')?.includes('text/event-stream') === true) {
+    throw new AppError('UNPROCESSABLE', 'An answer that is streamed takes no Idempotency-Key.')
+  }
+  const url = new URL(c.req.url)
+  const request = {
+    orgId: c.req.param('orgId') ?? '',
+    principalId: c.get('principal').id,
+    key,
+    fingerprint: JSON.stringify([url.pathname, url.search, await c.req.text()]),
+  }
+  const idempotency = c.get('idempotency')
+  const begun = await idempotency.begin(request)
+  if (begun.kind === 'replay') {
+    c.header('Idempotency-Replayed', 'true')
+    c.header('content-type', begun.answer.contentType)
+    // The status was one of ours when it was stored.
+    return c.body(begun.answer.body, begun.answer.status as 200)
+  }
+  await next()
+  const { status } = c.res
+  if (status < 300 || KEPT_FAILURES.has(status)) {
+    const body = await c.res.clone().text()
+    const contentType = c.res.headers.get('content-type') ?? 'application/json'
+    await idempotency.finish(request, { status, contentType, body })
+  } else {
+    await idempotency.release(request)
+  }
+  return undefined
+})

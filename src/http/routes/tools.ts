@@ -6,7 +6,7 @@ import type { makeToolDefinitions } from '../../tools/definitions.ts'
 import { formatTools, TOOL_FORMATS } from '../../tools/formats.ts'
 import { httpConfigSchema } from '../../tools/http-config.ts'
 import type { makeRuns } from '../../tools/runs.ts'
-import { requires } from '../middleware/auth.ts'
+import { requires, requiresOfNamedOrg } from '../middleware/auth.ts'
 import { makeRouter, route } from '../route.ts'
 import { body, json, ok, orgParam, time, uuid } from '../schemas.ts'
 
@@ -57,6 +57,7 @@ const listFlat = route({
   path: '/tools',
   tags,
   summary: "An org's tools",
+  middleware: requiresOfNamedOrg('org:tools:use'),
   request: { query: formatQuery.extend({ orgId: z.string().min(1) }) },
   responses: { 200: listResponse },
 })
@@ -76,6 +77,7 @@ const executeFlat = route({
   path: '/tools/{name}/execute',
   tags,
   summary: 'Run a tool',
+  middleware: requiresOfNamedOrg('org:tools:use'),
   request: {
     params: z.object({ name: z.string().max(128) }),
     body: body(z.strictObject({ orgId: z.string().min(1), ...call })),
@@ -175,7 +177,6 @@ export function toolRoutes({ catalog, definitions, runs, wake }: ToolRoutesDeps)
   return makeRouter()
     .openapi(listFlat, async (c) => {
       const { orgId, format } = c.req.valid('query')
-      await c.get('authorize')(orgId, 'org:tools:use')
       return c.json({ tools: formatTools(await catalog.list(orgId), format) }, 200)
     })
     .openapi(listOfOrg, async (c) => {
@@ -185,7 +186,6 @@ export function toolRoutes({ catalog, definitions, runs, wake }: ToolRoutesDeps)
     })
     .openapi(executeFlat, async (c) => {
       const { orgId, args, conversationId } = c.req.valid('json')
-      await c.get('authorize')(orgId, 'org:tools:use')
       const { name } = c.req.valid('param')
       const userId = c.get('principal').id
       const { signal } = c.req.raw

@@ -1,0 +1,64 @@
+import { randomBytes } from 'node:crypto'
+import type pg from 'pg'
+import { makeNewId } from '../../src/core/id.ts'
+import { Secret } from '../../src/core/secret.ts'
+import { makeDataKeyStore } from '../../src/db/data-keys.ts'
+import { makeDb } from '../../src/db/pool.ts'
+import { makeIntegrations } from '../../src/integrations/integrations.ts'
+import { makeSubscriptions } from '../../src/integrations/subscriptions.ts'
+import { findProvider, getProvider } from '../../src/providers/registry.ts'
+import { openKeyring } from '../../src/security/keyring.ts'
+import { laneType, ORG } from './body.ts'
+
+export interface LanesOptions {
+  readonly lanes: number
+  readonly masterKey: string
+  readonly receiverUrl: string
+}
+
+/**
+ * One org with one integration and a subscription for each lane, by the product's own code.
+ *
+ * @returns the signing secrets by path
+ */
+export async function subscribeLanes(
+  pool: pg.Pool,
+  { lanes, masterKey, receiverUrl }: LanesOptions,
+): Promise<Record<string, string>> {
+  const db = makeDb(pool)
+  const newId = makeNewId({ nowMs: Date.now, randomBytes })
+  const store = makeDataKeyStore(db)
+  const keyring = await openKeyring({ masterKey: new Secret(masterKey), store, newId })
+  const provider = getProvider('generic-webhook')
+  const { key, name, description } = provider.manifest
+  await pool.query('insert into patchbay.orgs (id, name) values ($1, $1)', [ORG])
+  await pool.query(
+    'insert into patchbay.integration_providers (key, name, description, manifest) values ($1, $2, $3, $4)',
+    [key, name, description, provider.manifest],
+  )
+  const integrations = makeIntegrations({
+    db,
+    keyring,
+    findProvider,
+    newId,
+    mayInstallInternal: () => true,
+  })
+  const subscriptions = makeSubscriptions({
+    db,
+    keyring,
+    newId,
+    providerOf: () => Promise.resolve(provider),
+    urlProblem: () => null,
+  })
+  const { id } = await integrations.create(ORG, { providerKey: key, name: 'bench' })
+  const secrets: Record<string, string> = {}
+  for (let lane = 0; lane < lanes; lane += 1) {
+    const path = `/lane/${lane}`
+    const { secret } = await subscriptions.create(ORG, id, {
+      url: receiverUrl + path,
+      eventTypes: [laneType(lane)],
+    })
+    secrets[path] = secret
+  }
+  return secrets
+}

@@ -1,0 +1,125 @@
+import { inspect } from 'node:util'
+import { describe, expect, test } from 'vitest'
+import { ConfigError, parseConfig, settings } from './config.ts'
+
+const KEY = Buffer.alloc(32, 7).toString('base64')
+const SECRET = 's'.repeat(32)
+const external = { DATABASE_URL: 'postgres://u:p@db/x', AUTH_JWT_SECRET: SECRET, MASTER_KEY: KEY }
+
+function problemsOf(env: Record<string, string>): readonly string[] {
+  try {
+    parseConfig(env)
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems
+    throw error
+  }
+  return []
+}
+
+test('an empty environment is the embedded mode with every default', () => {
+  const config = parseConfig({})
+  expect(config.DATABASE_URL).toBeUndefined()
+  expect(config.INTERNAL_HTTP_ORGS).toBeUndefined()
+  expect(config).toMatchObject({
+    PORT: 8787,
+    HOST: '127.0.0.1',
+    EGRESS_ALLOW: [],
+    EGRESS_HTTP: 'deny',
+    RETENTION_DAYS: 30,
+    WORKER_CONCURRENCY: 512,
+    DURABLE_LEASES: true,
+    PATCHBAY_DIR: '.patchbay',
+  })
+})
+
+test('an empty value is unset', () => {
+  const empty = Object.fromEntries(Object.keys(settings.shape).map((name) => [name, '']))
+  expect(parseConfig(empty)).toEqual(parseConfig({}))
+})
+
+test('what is not a setting is not looked at', () => {
+  expect(parseConfig({ PATH: '/bin', port: 'x' })).toEqual(parseConfig({}))
+})
+
+test('values are parsed into what they mean', () => {
+  expect(
+    parseConfig({
+      PORT: '0',
+      EGRESS_ALLOW: ' 10.0.0.0/8, db:5432,, ',
+      RETRY_SCHEDULE: '1,2, 3',
+      DURABLE_LEASES: 'off',
+      INTERNAL_HTTP_ORGS: 'a,b',
+    }),
+  ).toMatchObject({
+    PORT: 0,
+    EGRESS_ALLOW: ['10.0.0.0/8', 'db:5432'],
+    RETRY_SCHEDULE: [1, 2, 3],
+    DURABLE_LEASES: false,
+    INTERNAL_HTTP_ORGS: ['a', 'b'],
+  })
+})
+
+test.each([
+  ['PORT', '65536'],
+  ['PORT', 'http'],
+  ['PORT', '80.5'],
+  ['DATABASE_URL', 'mysql://db'],
+  ['DATABASE_URL', 'db'],
+  ['AUTH_JWKS_URL', 'ftp://id'],
+  ['AUTH_JWT_SECRET', 'short'],
+  ['AUTH_ORG_CLAIM', 'a b'],
+  ['MASTER_KEY', 'x'],
+  ['MASTER_KEY', Buffer.alloc(31).toString('base64')],
+  ['EGRESS_HTTP', 'yes'],
+  ['RETRY_SCHEDULE', '5,soon'],
+  ['RETRY_SCHEDULE', '-1'],
+  ['RETENTION_DAYS', '0'],
+  ['RETENTION_DAYS', 'month'],
+  ['WORKER_CONCURRENCY', '0'],
+  ['DURABLE_LEASES', 'true'],
+  ['LOG_LEVEL', 'loud'],
+  ['LLM_BASE_URL', 'api'],
+])('%s=%s is one problem that names the setting', (name, value) => {
+  const problems = problemsOf({ [name]: value })
+  expect(problems).toEqual([expect.stringMatching(`^${name}: \\S`)])
+  expect(problems.join()).not.toContain('\n')
+})
+
+test('several wrong values are told at once, a line each', () => {
+  const error = () => parseConfig({ PORT: 'x', LOG_LEVEL: 'y', MASTER_KEY: 'z' })
+  expect(error).toThrow(/^PORT: .*\nMASTER_KEY: .*\nLOG_LEVEL: .*$/)
+})
+
+describe('combinations', () => {
+  test('a database of the operator comes with a way to check tokens and a master key', () => {
+    expect(problemsOf(external)).toEqual([])
+    expect(problemsOf({ DATABASE_URL: external.DATABASE_URL })).toEqual([
+      expect.stringMatching(/^AUTH_JWKS_URL: /),
+      expect.stringMatching(/^MASTER_KEY: /),
+    ])
+  })
+
+  test('a JWKS and a shared secret exclude each other', () => {
+    expect(problemsOf({ ...external, AUTH_JWKS_URL: 'https://id.example.com/jwks' })).toEqual([
+      expect.stringMatching(/^AUTH_JWT_SECRET: /),
+    ])
+  })
+
+  test('a model API needs the name of a model', () => {
+    expect(problemsOf({ LLM_BASE_URL: 'https://llm.example.com' })).toEqual([
+      expect.stringMatching(/^LLM_MODEL: /),
+    ])
+  })
+})
+
+test('secrets of the configuration do not print', () => {
+  const config = parseConfig({ ...external, LLM_API_KEY: 'llm-key' })
+  const printed = `${inspect(config, { depth: 9 })}${JSON.stringify(config)}${config.MASTER_KEY}`
+  for (const secret of [SECRET, KEY, 'u:p@db', 'llm-key']) expect(printed).not.toContain(secret)
+  expect(config.MASTER_KEY?.reveal()).toBe(KEY)
+})
+
+test('a value that is wrong is not shown, because it may be a secret', () => {
+  const wrong = { AUTH_JWT_SECRET: 'hidden-1', MASTER_KEY: 'hidden-2', DATABASE_URL: 'hidden-3' }
+  expect(problemsOf(wrong).join('\n')).not.toContain('hidden')
+})

@@ -1,0 +1,115 @@
+import { expect, test } from 'vitest'
+import { AppError, invalidField } from '../core/error.ts'
+import { makeArgsValidator } from './args.ts'
+import type { RunnableTool } from './catalog.ts'
+import { type Invocation, makeInvoke } from './invoke.ts'
+
+const argsSchema = {
+  type: 'object',
+  properties: { n: { type: 'integer' } },
+  additionalProperties: false,
+}
+const external: RunnableTool = {
+  kind: 'external',
+  id: 'tool-1',
+  name: 'jira.createIssue',
+  argsSchema,
+  integrationId: 'integration-1',
+  httpConfig: { method: 'GET', url: 'https://example.com/' },
+}
+const builtin = (run: () => Promise<unknown>): RunnableTool => ({
+  kind: 'builtin',
+  tool: { name: 'clock.now', wireName: 'clock_now', description: '', argsSchema, run },
+})
+
+function invoke(tool: RunnableTool | null, call: Partial<Invocation> = {}) {
+  let ids = 0
+  const run = makeInvoke({
+    find: async () => tool,
+    names: async () => ['clock.now', 'jira.createIssue', 'jira.closeIssue'],
+    validate: makeArgsValidator().validate,
+    call: async (_, { args }) => ({
+      outcome: 'timeout',
+      result: null,
+      error: 'no answer within 10 s',
+      arguments: args,
+    }),
+    newId: () => `run-${++ids}`,
+  })
+  const whole: Invocation = {
+    orgId: 'acme',
+    userId: 'ann',
+    conversationId: 'c1',
+    source: 'api',
+    name: 'jira.createIssue',
+    args: { n: 1 },
+    ...call,
+  }
+  return run(whole)
+}
+
+test('a run says everything about itself', async () => {
+  expect(await invoke(external)).toEqual({
+    id: 'run-1',
+    orgId: 'acme',
+    userId: 'ann',
+    conversationId: 'c1',
+    source: 'api',
+    tool: 'jira.createIssue',
+    toolId: 'tool-1',
+    integrationId: 'integration-1',
+    arguments: { n: 1 },
+    outcome: 'timeout',
+    result: null,
+    error: 'no answer within 10 s',
+    durationMs: expect.any(Number),
+  })
+})
+
+test('a built-in tool is no one’s integration', async () => {
+  expect(await invoke(builtin(async () => 'noon'))).toMatchObject({
+    tool: 'clock.now',
+    toolId: null,
+    integrationId: null,
+    outcome: 'success',
+    result: 'noon',
+  })
+})
+
+test('what a built-in tool says of its arguments is an outcome; a bug in it is a bug', async () => {
+  const refuses = builtin(async () => {
+    throw invalidField('timeZone', 'is none')
+  })
+  expect(await invoke(refuses)).toMatchObject({ outcome: 'error', error: 'timeZone: is none' })
+  const breaks = builtin(async () => {
+    throw new TypeError('undefined is not a function')
+  })
+  await expect(invoke(breaks)).rejects.toThrow(TypeError)
+})
+
+test('an unknown tool is not found, with what was probably meant', async () => {
+  const error = await invoke(null, { name: 'jira_create_issue' }).catch((thrown: unknown) => thrown)
+  expect(error).toBeInstanceOf(AppError)
+  expect(error).toMatchObject({
+    code: 'NOT_FOUND',
+    message: 'No such tool: jira_create_issue. Did you mean jira.createIssue or jira.closeIssue?',
+  })
+  await expect(invoke(null, { name: 'xyz' })).rejects.toThrow(/^No such tool: xyz\.$/)
+})
+
+test('arguments that do not fit are refused before there is a run', async () => {
+  await expect(invoke(external, { args: { n: 'x', m: 1 } })).rejects.toMatchObject({
+    code: 'INVALID_BODY',
+    details: [
+      { path: 'args.m', message: 'is not an argument of this tool' },
+      { path: 'args.n', message: 'must be integer' },
+    ],
+  })
+  await expect(invoke(external, { args: 'n=1' })).rejects.toMatchObject({ code: 'INVALID_BODY' })
+})
+
+test('a conversation id that cannot be recorded is refused before there is a run', async () => {
+  await expect(invoke(external, { conversationId: 'a\0b' })).rejects.toMatchObject({
+    details: [{ path: 'conversationId' }],
+  })
+})
