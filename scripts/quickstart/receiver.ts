@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import { createServer, type IncomingMessage } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { verifyWebhook } from '../../src/index.ts'
 
 /** A webhook as the receiver saw it. */
@@ -23,7 +23,7 @@ export async function openReceiver() {
   let failuresLeft = FLAKY_FAILURES
   let onArrival: (arrival: Arrival) => void = () => undefined
 
-  const server = createServer(async (request, response) => {
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const body = await readBody(request)
     const path = request.url ?? ''
     if (path === '/weather') {
@@ -45,6 +45,9 @@ export async function openReceiver() {
     }
     arrivals.push(arrival)
     onArrival(arrival)
+  }
+  const server = createServer((request, response) => {
+    answer(request, response).catch((error: Error) => response.destroy(error))
   })
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
   const address = server.address()
