@@ -23,7 +23,7 @@ export interface EmitTransaction {
 }
 
 const EMIT =
-  'select patchbay.emit_event($1::text, $2::text, $3::json, $4::text, $5::text, $6::timestamptz, $7::text) as id'
+  'select patchbay.emit_event($1::text, $2::text, $3::text::json, $4::text, $5::text, $6::text::timestamptz, $7::text) as id'
 
 /** What `patchbay.emit_event` raises; see its migration. */
 const CODES: Readonly<Record<string, ErrorCode>> = {
