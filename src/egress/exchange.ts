@@ -62,6 +62,11 @@ export function exchange(
       return { kind: 'answer', statusCode, headers, body, isCut }
     }
     const timer = setTimeout(() => {
+      // Connecting has a shorter limit of its own: whoever still waits here waits for others to the same host.
+      if (controller === null) {
+        stop({ kind: 'interrupted', reason: 'no socket to this host became free in time' })
+        return
+      }
       const after = `within ${request.timeoutMs / 1000} s`
       stop({
         kind: 'timeout',

@@ -15,7 +15,7 @@ import type { Resources } from './resources.ts'
 
 const LEASE_MS = 30_000
 const ATTEMPT_TIMEOUT_MS = 15_000
-const LANE_CONCURRENCY = 128
+const LANE_CONCURRENCY = 256
 const DRAIN_MS = 30_000
 
 /** The worker on its resources. Resolves when it has stopped after the signal, with every outcome written. */
