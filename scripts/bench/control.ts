@@ -17,4 +17,4 @@ export function makeControl(receiverUrl: string) {
   }
 }
 
-export type Control = ReturnType<typeof makeControl>
+type Control = ReturnType<typeof makeControl>
