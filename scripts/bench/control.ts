@@ -16,5 +16,3 @@ export function makeControl(receiverUrl: string) {
     },
   }
 }
-
-type Control = ReturnType<typeof makeControl>

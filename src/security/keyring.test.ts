@@ -236,4 +236,23 @@ describe(openKeyring, () => {
     isAway = false
     expect(await keyring.open(CONTEXT, sealed)).toBe(PLAIN)
   })
+
+  test('it remembers the keys of ten thousand orgs, and forgets the oldest beyond that', async () => {
+    const store = makeStore()
+    const asked: string[] = []
+    const list = (orgId: string) => {
+      asked.push(orgId)
+      return store.list(orgId)
+    }
+    const keyring = await open({ list, add: store.add })
+    const contexts = Array.from({ length: 10_001 }, (_, i) => ({ ...CONTEXT, orgId: `org-${i}` }))
+    const sealed = await Promise.all(contexts.map((context) => keyring.seal(context, PLAIN)))
+    asked.length = 0
+    for (const i of [10_000, 1, 0]) {
+      expect(await keyring.open({ ...CONTEXT, orgId: `org-${i}` }, sealed[i] ?? Buffer.of())).toBe(
+        PLAIN,
+      )
+    }
+    expect(asked).toEqual(['org-0'])
+  })
 })

@@ -1,9 +1,10 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeSign, newSigningSecret, verifyWebhook } from './signature.ts'
 
@@ -160,6 +161,26 @@ describe.each(RECIPES)('the $language receiver of docs/receiving.md', (recipe) =
   test.each(['', 'whsec_', 'undefined'])('it does not start with the secret %j', async (secret) => {
     await expect(start(recipe, secret)).rejects.toThrow(/before it listened.*WEBHOOK_SECRET/s)
   })
+})
+
+test('the stock library, used as docs/receiving.md shows, takes a signed webhook and refuses a changed one', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'patchbay-receiving-'))
+  const packages = fileURLToPath(new URL('../../node_modules', import.meta.url))
+  const exitCodeFor = (body: string) => {
+    const given = `const request = { headers: ${JSON.stringify(signed([SECRET]))} }
+const rawBody = Buffer.from(${JSON.stringify(body)})\n`
+    const script = `${given}${block('js')}\nif (event.orgId !== 'acme') process.exit(2)`
+    const env = { WEBHOOK_SECRET: SECRET }
+    const flags = ['--input-type=module', '--eval', script]
+    return spawnSync(process.execPath, flags, { cwd: dir, env }).status
+  }
+  try {
+    await symlink(packages, join(dir, 'node_modules'))
+    expect(exitCodeFor(BODY)).toBe(0)
+    expect(exitCodeFor(`${BODY} `)).toBe(1)
+  } finally {
+    await rm(dir, { recursive: true })
+  }
 })
 
 describe('the example request of docs/receiving.md', () => {
