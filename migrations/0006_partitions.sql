@@ -85,6 +85,14 @@ begin
     execute format('drop table patchbay.%I', old.child);
     dropped := dropped + 1;
   end loop;
+  -- What a default partition caught while nobody made days, and that never got a day of its own: a few rows, if any.
+  for old in select name, id_column from patchbay.partitioned_tables loop
+    execute format(
+      'delete from patchbay.%I as d where d.%I < patchbay.id_floor(now() - make_interval(days => $1))
+         and not exists (select from patchbay.delivery_queue as q where q.event_id = d.%I or q.id = d.%I)',
+      old.name || '_default', old.id_column, old.id_column, old.id_column
+    ) using keep_days;
+  end loop;
   return dropped;
 end
 $$;

@@ -159,3 +159,21 @@ test('the floor of a moment is not above any id of that millisecond and above al
   )
   expect(row).toEqual({ is_floor: true, is_next: true })
 })
+
+test('rows that only the default partition ever had leave with their time', async () => {
+  const orgId = await database.addOrg()
+  const insert = (age: string) =>
+    database.pool.query(
+      `insert into patchbay.outbox_events (id, org_id, type, data, occurred_at)
+       values (patchbay.id_floor(now() - $2::interval), $1, 'a', '{}', now())`,
+      [orgId, age],
+    )
+  await insert('400 days')
+  await insert('300 days')
+  await database.pool.query('select patchbay.drop_old_partitions(365)')
+  const { rows } = await database.pool.query(
+    'select count(*)::int as n from patchbay.outbox_events where org_id = $1',
+    [orgId],
+  )
+  expect(rows[0].n).toBe(1)
+})
