@@ -96,6 +96,15 @@ export const settings = z.object({
     .max(10_000)
     .default(512)
     .describe('Deliveries one worker process has in flight at most.'),
+  LEASE_SECONDS: z.coerce
+    .number('must be a number of seconds')
+    .int()
+    .min(4)
+    .max(300)
+    .default(30)
+    .describe(
+      'How long a delivery belongs to the worker that took it; another takes it over after that. A try lasts at most half as long, and 15 s.',
+    ),
   DURABLE_LEASES: onOff
     .default(true)
     .describe(

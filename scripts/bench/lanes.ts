@@ -42,22 +42,27 @@ export async function subscribeLanes(
     findProvider,
     newId,
     mayInstallInternal: () => true,
+    audit: () => Promise.resolve(),
   })
   const subscriptions = makeSubscriptions({
     db,
     keyring,
     newId,
+    nowMs: Date.now,
+    audit: () => Promise.resolve(),
     providerOf: () => Promise.resolve(provider),
     urlProblem: () => null,
   })
-  const { id } = await integrations.create(ORG, { providerKey: key, name: 'bench' })
+  const { id } = await integrations.create(ORG, { providerKey: key, name: 'bench' }, 'bench')
   const secrets: Record<string, string> = {}
   for (let lane = 0; lane < lanes; lane += 1) {
     const path = `/lane/${lane}`
-    const { secret } = await subscriptions.create(ORG, id, {
-      url: receiverUrl + path,
-      eventTypes: [laneType(lane)],
-    })
+    const { secret } = await subscriptions.create(
+      ORG,
+      id,
+      { url: receiverUrl + path, eventTypes: [laneType(lane)] },
+      'bench',
+    )
     secrets[path] = secret
   }
   return secrets

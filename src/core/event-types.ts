@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { ErrorDetail } from './error.ts'
 
 /** An event type that Patchbay itself emits. Hosts and orgs may emit types of their own by the same grammar. */
 export interface EventTypeEntry {
@@ -11,6 +12,13 @@ export interface EventTypeEntry {
 }
 
 const id = z.uuid()
+const time = z.iso.datetime()
+const webhook = z.object({ webhookId: id, integrationId: id, url: z.string() })
+const WEBHOOK = {
+  webhookId: '01a1f3c2-9d4e-7c11-8a51-6f0e2b7d9c05',
+  integrationId: '01a1f3c2-9d4e-7c11-8a51-6f0e2b7d9c06',
+  url: 'https://example.com/hooks',
+}
 
 export const EVENT_TYPES: readonly EventTypeEntry[] = [
   {
@@ -56,9 +64,80 @@ export const EVENT_TYPES: readonly EventTypeEntry[] = [
       error: 'HTTP 500',
     },
   },
+  {
+    type: 'webhook.test',
+    description: 'Somebody asked for a test of a subscription. Sent to that subscription only.',
+    data: z.object({ webhookId: id, message: z.string() }),
+    contentMembers: [],
+    example: {
+      webhookId: WEBHOOK.webhookId,
+      message: 'A test, sent because somebody asked for it.',
+    },
+  },
+  {
+    type: 'webhook.subscription.failing',
+    description:
+      'Ten tries in a row failed: the circuit of the subscription is open. Told once, until it recovers.',
+    data: webhook.extend({
+      consecutiveFailures: z.int(),
+      failingSince: time.nullable(),
+      lastError: z.string().nullable(),
+    }),
+    contentMembers: [],
+    example: {
+      ...WEBHOOK,
+      consecutiveFailures: 10,
+      failingSince: '2026-01-31T12:00:00.000Z',
+      lastError: 'HTTP 500',
+    },
+  },
+  {
+    type: 'webhook.subscription.disabled',
+    description:
+      'A subscription was disabled, by a person or by its receiver. What is owed is held.',
+    data: webhook.extend({ reason: z.string().nullable() }),
+    contentMembers: [],
+    example: {
+      ...WEBHOOK,
+      reason: 'The receiver answered 410 Gone: it wants nothing more.',
+    },
+  },
+  {
+    type: 'webhook.subscription.recovered',
+    description: 'A delivery succeeded again: the circuit is closed, and what was held goes out.',
+    data: webhook.extend({ failingSince: time.nullable(), recoveredAt: time.nullable() }),
+    contentMembers: [],
+    example: {
+      ...WEBHOOK,
+      failingSince: '2026-01-31T12:00:00.000Z',
+      recoveredAt: '2026-01-31T14:30:00.000Z',
+    },
+  },
+  {
+    type: 'integration.needs_attention',
+    description: 'An app refuses its credentials or its webhook: somebody has to do something.',
+    data: z.object({ integrationId: id, providerKey: z.string(), detail: z.string() }),
+    contentMembers: [],
+    example: {
+      integrationId: WEBHOOK.integrationId,
+      providerKey: 'slack',
+      detail: 'The Slack webhook was removed: create a new one and paste it here.',
+    },
+  },
 ]
 
 const BY_TYPE = new Map(EVENT_TYPES.map((entry) => [entry.type, entry]))
+
+/** Why `data` is not what its event type says it is: a member of it, and what is wrong. null for types of an org's own. */
+export function dataProblem(type: string, data: unknown): ErrorDetail | null {
+  const parsed = BY_TYPE.get(type)?.data.safeParse(data)
+  if (parsed === undefined || parsed.success) return null
+  const [issue] = parsed.error.issues
+  return {
+    path: ['data', ...(issue?.path.map(String) ?? [])].join('.'),
+    message: `${issue?.message ?? 'is not valid'} (see GET /event-types for ${type})`,
+  }
+}
 
 /** `data` without what people wrote, for events whose type says where that stands; the text itself for all others. */
 export function withoutContent(type: string, data: string): string {

@@ -11,6 +11,11 @@ export function isOrgId(text: string): boolean {
   return ORG_ID.test(text)
 }
 
+/** When a UUIDv7 was made, to the millisecond. */
+export function timeOfId(id: string): Date {
+  return new Date(Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16))
+}
+
 /** What a generator of ids needs from outside. */
 interface IdSource {
   readonly nowMs: () => number

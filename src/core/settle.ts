@@ -21,7 +21,7 @@ interface Tried {
  * Decides what a try's outcome does to its delivery.
  *
  * An interrupted try was our doing, so it costs the endpoint nothing: same number, soon again. A manual try stands outside
- * the schedule: it neither spends a step nor moves one.
+ * the schedule: it neither spends a step nor moves one. A test is one try.
  *
  * @param scheduleS waits in seconds after the first, second, … failure
  * @param dice 0 to 1
@@ -42,7 +42,7 @@ export function settle(
       return { kind: 'again', afterMs: 1000 * dice, spends: false }
     case 'failed':
     case 'throttled': {
-      if (tried.trigger === 'manual') {
+      if (tried.trigger === 'manual' || tried.trigger === 'test') {
         return tried.isResumable ? { kind: 'resume' } : { kind: 'final' }
       }
       const waitS = scheduleS[tried.step]

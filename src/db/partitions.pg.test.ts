@@ -15,8 +15,16 @@ const query = async (text: string, values: unknown[] = []) =>
   (await database.pool.query(text, values)).rows
 const ensure = async (aheadDays: number): Promise<number> =>
   (await query('select patchbay.ensure_partitions($1) as made', [aheadDays]))[0].made
-const dropOlderThan = async (days: number): Promise<number> =>
-  (await query('select patchbay.drop_old_partitions($1) as dropped', [days]))[0].dropped
+const dropOne = async (days: number): Promise<string | null> =>
+  (await query('select patchbay.drop_old_partition($1) as dropped', [days]))[0].dropped
+/** What goes, by table, oldest day first. */
+async function dropOlderThan(days: number): Promise<string[]> {
+  const dropped: string[] = []
+  for (let name = await dropOne(days); name !== null; name = await dropOne(days)) {
+    dropped.push(name.replace(/_\d{8}$/, ''))
+  }
+  return dropped
+}
 const partitionOf = async (id: string): Promise<string | undefined> =>
   (
     await query(
@@ -28,9 +36,9 @@ const partitionOf = async (id: string): Promise<string | undefined> =>
 /** An event of a day that is so many days away. */
 async function addEvent(inDays: number): Promise<string> {
   const [row] = await query(
-    `insert into patchbay.outbox_events (id, org_id, type, data, occurred_at)
+    `insert into patchbay.outbox_events (id, org_id, type, data, occurred_at, only_for)
      select overlay(patchbay.id_floor(now() + make_interval(days => $1))::text placing right(gen_random_uuid()::text, 12) from 25)::uuid,
-       'org', 'a.b', '{}', now()
+       'org', 'a.b', '{}', now(), gen_random_uuid()
      returning id`,
     [inDays],
   )
@@ -81,29 +89,48 @@ describe('ensure_partitions', () => {
   })
 })
 
-describe('drop_old_partitions', () => {
-  test('drops whole days past the retention, and no other', async () => {
+describe('drop_old_partition', () => {
+  test('drops whole days past the retention, the log a week later, and no other', async () => {
     await addOldDay(40)
+    await addOldDay(35)
     await addOldDay(20)
     const old = await addEvent(-40)
     const recent = await addEvent(-20)
-    expect(await dropOlderThan(30)).toBe(3)
+    expect(await dropOlderThan(30)).toEqual([
+      'outbox_events',
+      'tool_runs',
+      'webhook_delivery_log',
+      'outbox_events',
+      'tool_runs',
+    ])
     expect(await partitionOf(old)).toBeUndefined()
     expect(await partitionOf(recent)).toMatch(/outbox_events_\d{8}$/)
-    expect(await dropOlderThan(30)).toBe(0)
+    expect(await dropOlderThan(30)).toEqual([])
   })
 
-  test('keeps a day of events that is still owed to somebody, until it is not', async () => {
+  test('keeps a day of events that is still owed to somebody; expire_owed ends that in the log', async () => {
     await addOldDay(40)
     const id = await addEvent(-40)
     await query(
-      `insert into patchbay.delivery_queue (org_id, subscription_id, event_id) values ('org', gen_random_uuid(), $1)`,
+      `insert into patchbay.delivery_queue (org_id, subscription_id, event_id, ready, due_at)
+       values ('org', gen_random_uuid(), $1, false, 'infinity')`,
       [id],
     )
-    expect(await dropOlderThan(30)).toBe(2)
+    expect(await dropOlderThan(30)).not.toContain('outbox_events')
     expect(await partitionOf(id)).toBeDefined()
-    await query('delete from patchbay.delivery_queue')
-    expect(await dropOlderThan(30)).toBe(1)
+    expect(await query('select patchbay.expire_owed(50, 10) as ended')).toEqual([{ ended: 0 }])
+    expect(await query('select patchbay.expire_owed(30, 10) as ended')).toEqual([{ ended: 1 }])
+    expect(
+      await query('select event_id, outcome, is_final, error from patchbay.webhook_delivery_log'),
+    ).toEqual([
+      {
+        event_id: id,
+        outcome: 'expired',
+        is_final: true,
+        error: 'still owed when the retention of 30 days ended',
+      },
+    ])
+    expect(await dropOlderThan(30)).toEqual(['outbox_events'])
     expect(await partitionOf(id)).toBeUndefined()
   })
 
@@ -111,8 +138,24 @@ describe('drop_old_partitions', () => {
     await addOldDay(40)
     const id = await addEvent(-40)
     await query(`insert into patchbay.outbox_pending (event_id, org_id) values ($1, 'org')`, [id])
-    expect(await dropOlderThan(30)).toBe(2)
+    expect(await dropOlderThan(30)).not.toContain('outbox_events')
     expect(await partitionOf(id)).toBeDefined()
+  })
+
+  test('gives way to a snapshot that is held open, so that no emit waits behind it', async () => {
+    await addOldDay(40)
+    const orgId = await database.addOrg()
+    const reader = await database.pool.connect()
+    await reader.query('begin isolation level repeatable read')
+    await reader.query('select count(*) from patchbay.outbox_events')
+    const startedAt = performance.now()
+    const dropping = dropOne(30)
+    await query(`select patchbay.emit_event($1, 'a', '{}')`, [orgId])
+    expect(await dropping).toBeNull()
+    expect(performance.now() - startedAt).toBeLessThan(5000)
+    await reader.query('commit')
+    reader.release()
+    expect(await dropOlderThan(30)).toContain('outbox_events')
   })
 })
 
@@ -160,20 +203,12 @@ test('the floor of a moment is not above any id of that millisecond and above al
   expect(row).toEqual({ is_floor: true, is_next: true })
 })
 
-test('rows that only the default partition ever had leave with their time', async () => {
-  const orgId = await database.addOrg()
-  const insert = (age: string) =>
-    database.pool.query(
-      `insert into patchbay.outbox_events (id, org_id, type, data, occurred_at)
-       values (patchbay.id_floor(now() - $2::interval), $1, 'a', '{}', now())`,
-      [orgId, age],
-    )
-  await insert('400 days')
-  await insert('300 days')
-  await database.pool.query('select patchbay.drop_old_partitions(365)')
-  const { rows } = await database.pool.query(
-    'select count(*)::int as n from patchbay.outbox_events where org_id = $1',
-    [orgId],
-  )
-  expect(rows[0].n).toBe(1)
+test('rows of days long past that only a default partition has get their day, and leave with it', async () => {
+  const old = await addEvent(-400)
+  const older = await addEvent(-500)
+  expect(await ensure(14)).toBe(2)
+  expect(await partitionOf(old)).toMatch(/^outbox_events_\d{8}$/)
+  expect(await dropOlderThan(450)).toEqual(['outbox_events'])
+  expect(await partitionOf(older)).toBeUndefined()
+  expect(await partitionOf(old)).toBeDefined()
 })

@@ -1,7 +1,9 @@
 import { sql } from 'drizzle-orm'
 import {
+  bigint,
   boolean,
   customType,
+  doublePrecision,
   integer,
   json,
   jsonb,
@@ -92,6 +94,10 @@ export const webhookSubscriptions = patchbay.table('webhook_subscriptions', {
   headerNames: text('header_names').array().notNull().default([]),
   maxAgeSeconds: integer('max_age_seconds'),
   retrySchedule: integer('retry_schedule').array(),
+  rateLimit: doublePrecision('rate_limit'),
+  ordering: text('ordering', { enum: ['none', 'conversation'] })
+    .notNull()
+    .default('none'),
   content: text('content', { enum: ['thin', 'full'] })
     .notNull()
     .default('thin'),
@@ -118,7 +124,29 @@ export const subscriptionHealth = patchbay.table('subscription_health', {
   firstFailureAt: at('first_failure_at'),
   lastDeliveredAt: at('last_delivered_at'),
   lastFailedAt: at('last_failed_at'),
+  lastError: text('last_error'),
+  openUntil: at('open_until'),
+  probeAt: at('probe_at'),
+  probeToken: uuid('probe_token'),
+  failedProbes: integer('failed_probes').notNull().default(0),
+  isResuming: boolean('is_resuming').notNull().default(false),
+  resumeAt: at('resume_at'),
+  resumeStep: integer('resume_step').notNull().default(0),
+  nextSlotAt: at('next_slot_at'),
 })
+
+export const subscriptionStates = patchbay.table(
+  'subscription_states',
+  {
+    subscriptionId: uuid('subscription_id').notNull(),
+    at: at('at').notNull().default(sql`clock_timestamp()`),
+    orgId: text('org_id').notNull(),
+    eventTypes: text('event_types').array().notNull(),
+    isLive: boolean('is_live').notNull(),
+    reason: text('reason'),
+  },
+  (table) => [primaryKey({ columns: [table.subscriptionId, table.at] })],
+)
 
 export const outboxEvents = patchbay.table('outbox_events', {
   id: uuid('id').primaryKey(),
@@ -128,11 +156,15 @@ export const outboxEvents = patchbay.table('outbox_events', {
   data: json('data').notNull(),
   occurredAt: at('occurred_at').notNull(),
   traceParent: text('trace_parent'),
+  onlyFor: uuid('only_for'),
 })
 
 export const outboxPending = patchbay.table('outbox_pending', {
-  eventId: uuid('event_id').primaryKey(),
+  eventId: uuid('event_id').notNull(),
   orgId: text('org_id').notNull(),
+  place: bigint('place', { mode: 'number' })
+    .primaryKey()
+    .default(sql`nextval('patchbay.outbox_places')`),
 })
 
 export const outboxKeys = patchbay.table(
@@ -158,6 +190,10 @@ export const deliveryQueue = patchbay.table('delivery_queue', {
   dueAt: at('due_at').notNull().defaultNow(),
   resumeAt: at('resume_at'),
   leaseToken: uuid('lease_token'),
+  orderingKey: text('ordering_key'),
+  place: bigint('place', { mode: 'number' }),
+  blocked: boolean('blocked').notNull().default(false),
+  extraTries: smallint('extra_tries').notNull().default(0),
 })
 
 export const webhookDeliveryLog = patchbay.table('webhook_delivery_log', {
@@ -237,4 +273,42 @@ export const idempotencyKeys = patchbay.table(
     createdAt: createdAt(),
   },
   (table) => [primaryKey({ columns: [table.orgId, table.principalId, table.key] })],
+)
+
+export const auditLog = patchbay.table('audit_log', {
+  id: id(),
+  orgId: text('org_id').notNull(),
+  principalId: text('principal_id').notNull(),
+  action: text('action').notNull(),
+  target: text('target').notNull(),
+  detail: jsonb('detail').$type<Record<string, unknown>>().notNull().default({}),
+})
+
+export const recoveries = patchbay.table('recoveries', {
+  id: id(),
+  orgId: text('org_id').notNull(),
+  subscriptionId: uuid('subscription_id').notNull(),
+  since: at('since').notNull(),
+  until: at('until').notNull(),
+  statuses: text('statuses').array().notNull(),
+  state: text('state', { enum: ['running', 'done', 'canceled'] })
+    .notNull()
+    .default('running'),
+  matched: integer('matched').notNull(),
+  queued: integer('queued').notNull().default(0),
+  skipped: integer('skipped').notNull().default(0),
+  requestedBy: text('requested_by').notNull(),
+  pacedFrom: at('paced_from').notNull().defaultNow(),
+  createdAt: createdAt(),
+  finishedAt: at('finished_at'),
+})
+
+export const recoveryItems = patchbay.table(
+  'recovery_items',
+  {
+    recoveryId: uuid('recovery_id').notNull(),
+    eventId: uuid('event_id').notNull(),
+    deliveryId: uuid('delivery_id'),
+  },
+  (table) => [primaryKey({ columns: [table.recoveryId, table.eventId] })],
 )

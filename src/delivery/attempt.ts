@@ -7,7 +7,7 @@ import type { Egress, Network } from '../egress/egress.ts'
 import type { EgressResult } from '../egress/exchange.ts'
 import type { UrlVerdict } from '../egress/url.ts'
 import type { Sign } from '../security/signature.ts'
-import type { ClaimedRow } from './queries.ts'
+import type { ClaimedRow } from './claim.ts'
 
 const MAX_ANSWER_BYTES = 16_384
 
@@ -30,6 +30,12 @@ export interface Tried {
   readonly durationMs: number
 }
 
+export interface AttemptLimits {
+  /** By `performance.now()`: a try whose first byte has not left by then is not made, because somebody else may make it. */
+  readonly startByMs: number
+  readonly signal: AbortSignal
+}
+
 interface AttemptDeps {
   readonly send: Egress['send']
   readonly nowMs: () => number
@@ -42,7 +48,7 @@ export function makeAttempt({ send, nowMs, timeoutMs, userAgent }: AttemptDeps) 
   return async function attempt(
     row: ClaimedRow,
     lane: LaneConfig,
-    signal: AbortSignal,
+    { startByMs, signal }: AttemptLimits,
   ): Promise<Tried> {
     const startedAt = performance.now()
     const tried = (outcome: Outcome): Tried => ({
@@ -52,7 +58,7 @@ export function makeAttempt({ send, nowMs, timeoutMs, userAgent }: AttemptDeps) 
     if (row.type === null) {
       return tried({ kind: 'expired', error: 'the event is past its retention; its body is gone' })
     }
-    if (lane.maxAgeS !== null && row.age_s > lane.maxAgeS && row.trigger !== 'manual') {
+    if (lane.maxAgeS !== null && row.age_s > lane.maxAgeS && row.trigger === 'schedule') {
       return tried({ kind: 'expired', error: `older than ${lane.maxAgeS} s (maxAgeSeconds)` })
     }
     if (!lane.url.isAllowed) return tried({ kind: 'blocked', error: `the URL ${lane.url.reason}` })
@@ -64,6 +70,7 @@ export function makeAttempt({ send, nowMs, timeoutMs, userAgent }: AttemptDeps) 
       body: message.body,
       timeoutMs,
       maxBytes: MAX_ANSWER_BYTES,
+      startByMs,
       signal,
     })
     return tried(toOutcome(result, lane, nowMs()))

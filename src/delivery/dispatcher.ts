@@ -1,23 +1,35 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Outcome } from '../core/delivery.ts'
 import { type Settlement, settle } from '../core/settle.ts'
 import type { Log } from '../telemetry/log.ts'
-import type { LaneConfig, Tried } from './attempt.ts'
-import type { AttemptRecord, Claim, Claimed, ClaimedRow, Next } from './queries.ts'
+import type { AttemptLimits, LaneConfig, Tried } from './attempt.ts'
+import type { Claim, Claimed, ClaimedRow } from './claim.ts'
+import type { AttemptRecord, Next } from './record.ts'
 import { makeSignal } from './signal.ts'
 
 const FIRST_LANE = '00000000-0000-0000-0000-000000000000'
 const UNOPENED: Outcome = { kind: 'interrupted', error: 'the subscription could not be opened' }
 const RELAY_BATCH = 1000
 const MAX_LANES_PER_CLAIM = 512
+const TEND_EVERY_MS = 200
+/** How late a delivery of a rate-limited lane may be on its way; after that its moment is another one's. */
+const PACED_TOLERANCE_MS = 50
+/** And how long it may then take to have a connection. */
+const PACED_CONNECT_MS = 5500
+const MISSED_MOMENT: Outcome = {
+  kind: 'interrupted',
+  error: 'its moment in the rate limit had passed before it could leave',
+}
 
 export interface DispatcherDeps {
   readonly relay: (limit: number) => Promise<{ events: number; deliveries: number }>
   readonly promote: (limit: number) => Promise<number>
   readonly claim: (claim: Claim) => Promise<Claimed>
-  readonly holdLane: (subscriptionId: string) => Promise<void>
+  readonly tend: () => Promise<number>
+  readonly holdLanes: (subscriptionIds: readonly string[]) => Promise<void>
   readonly lanesOf: (rows: readonly ClaimedRow[]) => Promise<Map<string, LaneConfig>>
-  readonly attempt: (row: ClaimedRow, lane: LaneConfig, signal: AbortSignal) => Promise<Tried>
+  readonly attempt: (row: ClaimedRow, lane: LaneConfig, limits: AttemptLimits) => Promise<Tried>
   readonly recorder: {
     readonly add: (record: AttemptRecord) => void
     readonly unrecorded: () => number
@@ -30,6 +42,8 @@ export interface DispatcherDeps {
   readonly laneConcurrency: number
   readonly pollMs: number
   readonly leaseMs: number
+  /** No try lasts longer, once it has started. */
+  readonly attemptTimeoutMs: number
   /** How long deliveries in flight may take to end when we stop, before they are interrupted. */
   readonly graceMs: number
 }
@@ -45,17 +59,23 @@ export function makeDispatcher(deps: DispatcherDeps) {
   const idleWaiters = new Set<() => void>()
   let inFlightTotal = 0
   let afterLane = FIRST_LANE
+  let tendedAtMs = 0
 
   const freeSlots = () => deps.concurrency - inFlightTotal - deps.recorder.unrecorded()
   const busyLanes = () =>
     [...inFlight].filter(([, count]) => count >= deps.laneConcurrency).map(([lane]) => lane)
 
-  function start(row: ClaimedRow, lane: LaneConfig): void {
+  /** @param claimAtMs before the claim was asked for, so that no lease ends earlier than we think */
+  function start(row: ClaimedRow, lane: LaneConfig, claimAtMs: number): void {
     const id = row.subscription_id
     inFlightTotal += 1
     inFlight.set(id, (inFlight.get(id) ?? 0) + 1)
-    deps
-      .attempt(row, lane, attempts.signal)
+    const startByMs = claimAtMs + deps.leaseMs - deps.attemptTimeoutMs
+    const sending =
+      row.send_after_ms === null
+        ? deps.attempt(row, lane, { startByMs, signal: attempts.signal })
+        : attemptAt(row, lane, performance.now() + row.send_after_ms, startByMs)
+    sending
       .catch((error: unknown): Tried => {
         deps.log.error({ err: error, delivery_id: row.delivery_id }, 'delivery.attempt_broke')
         return {
@@ -75,6 +95,24 @@ export function makeDispatcher(deps: DispatcherDeps) {
       .catch(console.error)
   }
 
+  /** Waits for the moment that a rate-limited lane has for this delivery. Shutdown ends the wait: the try then says so. */
+  async function attemptAt(
+    row: ClaimedRow,
+    lane: LaneConfig,
+    atMs: number,
+    startByMs: number,
+  ): Promise<Tried> {
+    const waitMs = Math.max(0, atMs - performance.now())
+    await sleep(waitMs, undefined, { signal: attempts.signal }).catch(() => undefined)
+    if (performance.now() > atMs + PACED_TOLERANCE_MS) {
+      return { outcome: MISSED_MOMENT, durationMs: 0 }
+    }
+    return deps.attempt(row, lane, {
+      startByMs: Math.min(startByMs, atMs + PACED_TOLERANCE_MS + PACED_CONNECT_MS),
+      signal: attempts.signal,
+    })
+  }
+
   /** Claims what there is room for. Returns whether there may be more. */
   async function claimAndStart(): Promise<boolean> {
     const slots = freeSlots()
@@ -88,30 +126,39 @@ export function makeDispatcher(deps: DispatcherDeps) {
       leaseMs: deps.leaseMs,
       leaseToken: randomUUID(),
     }
-    const { deliveries, deadLanes } = await deps.claim(claim)
-    for (const lane of deadLanes) await deps.holdLane(lane)
+    const claimAtMs = performance.now()
+    const { deliveries, stoppedLanes } = await deps.claim(claim)
     const lanes = await deps.lanesOf(deliveries)
     for (const row of deliveries) {
       const lane = lanes.get(row.subscription_id)
       if (lane === undefined) deps.recorder.add(toRecord(row, UNOPENED, 0, [], deps.random()))
-      else start(row, lane)
+      else start(row, lane, claimAtMs)
     }
+    if (stoppedLanes.length > 0) await deps.holdLanes(stoppedLanes)
     // On to the lanes behind the last one; from the first again when there are none behind it.
     const wasFirst = afterLane === FIRST_LANE
-    const seen = new Set([...deadLanes, ...deliveries.map((row) => row.subscription_id)])
+    const seen = new Set([...stoppedLanes, ...deliveries.map((row) => row.subscription_id)])
     afterLane = seen.size < claim.lanes ? FIRST_LANE : maxOf(seen)
     return deliveries.length > 0 || !wasFirst
+  }
+
+  async function tend(): Promise<number> {
+    const nowMs = performance.now()
+    if (nowMs - tendedAtMs < TEND_EVERY_MS) return 0
+    tendedAtMs = nowMs
+    return deps.tend()
   }
 
   async function drain(signal: AbortSignal): Promise<void> {
     let hasMore = true
     while (hasMore && !signal.aborted) {
-      const [relayed, promoted, claimed] = await Promise.all([
+      const [relayed, promoted, letOut, claimed] = await Promise.all([
         deps.relay(RELAY_BATCH),
         deps.promote(RELAY_BATCH),
+        tend(),
         claimAndStart(),
       ])
-      hasMore = relayed.events > 0 || promoted > 0 || claimed
+      hasMore = relayed.events > 0 || promoted > 0 || letOut > 0 || claimed
     }
   }
 

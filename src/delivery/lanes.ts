@@ -1,4 +1,5 @@
-import type { ClaimedRow, LaneRow } from './queries.ts'
+import type { ClaimedRow } from './claim.ts'
+import type { LaneRow } from './lane-row.ts'
 
 /** What a try needs to know of its subscription, secrets opened and URL parsed once. */
 export interface Lane<Config> {

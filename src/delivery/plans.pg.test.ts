@@ -4,7 +4,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
 import type { Queryable } from '../db/pool.ts'
 import { fanOut } from '../outbox/relay.ts'
-import { claimDue, holdLane, promoteDue, recordAttempts } from './queries.ts'
+import { claimDue } from './claim.ts'
+import { holdLanes } from './hold.ts'
+import { recordAttempts } from './record.ts'
+import { promoteDue, tendLanes } from './tend.ts'
 
 const NO_LANE = '00000000-0000-0000-0000-000000000000'
 
@@ -112,7 +115,8 @@ describe.each([
   test.each([
     ['claimDue', ['delivery_queue_ready'], (db: Queryable) => claimDue(db, claim)],
     ['promoteDue', ['delivery_queue_due'], (db: Queryable) => promoteDue(db, 1000)],
-    ['holdLane', ['delivery_queue_ready'], (db: Queryable) => holdLane(db, randomUUID())],
+    ['holdLanes', ['delivery_queue_ready'], (db: Queryable) => holdLanes(db, [randomUUID()])],
+    ['tendLanes', ['delivery_queue_held'], (db: Queryable) => tendLanes(db)],
     [
       'fanOut',
       ['outbox_pending_pkey', 'subscription_patterns_pkey'],

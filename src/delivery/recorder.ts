@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../telemetry/log.ts'
-import type { AttemptRecord } from './queries.ts'
+import type { AttemptRecord } from './record.ts'
 
 const MAX_BATCH = 500
 const MAX_RETRY_WAIT_MS = 2000

@@ -10,6 +10,8 @@ export interface EgressRequest {
   readonly timeoutMs: number
   /** Of the answer's body; the rest is not read. */
   readonly maxBytes: number
+  /** By `performance.now()`: when the first byte has not left by then, none does, and the exchange ends as `interrupted`. */
+  readonly startByMs?: number
   /** Aborted when we stop: the exchange ends as `interrupted`. */
   readonly signal?: AbortSignal
 }
@@ -88,7 +90,10 @@ export function exchange(
       {
         onRequestStart(started) {
           controller = started
-          if (isDone) started.abort(new Error('ended while waiting for a socket'))
+          // The last look before the bytes go: this process may have been frozen since the request was made.
+          if (request.startByMs !== undefined && performance.now() > request.startByMs) {
+            stop({ kind: 'interrupted', reason: 'its moment to be sent had passed' })
+          } else if (isDone) started.abort(new Error('ended while waiting for a socket'))
         },
         onResponseStart(_, status, responseHeaders) {
           if (status < 200) return

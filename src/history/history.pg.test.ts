@@ -3,7 +3,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
 import { addDeliveries, addLane, type TestLane } from '../../test/fixtures/lanes.ts'
 import { decodeCursor } from '../core/cursor.ts'
-import { type AttemptRecord, claimDue, recordAttempts } from '../delivery/queries.ts'
+import { claimDue } from '../delivery/claim.ts'
+import { type AttemptRecord, recordAttempts } from '../delivery/record.ts'
 import { emit } from '../outbox/emit.ts'
 import { fanOut } from '../outbox/relay.ts'
 import { makeHistory } from './history.ts'
@@ -27,7 +28,7 @@ let orgId: string
 let lane: TestLane
 beforeAll(async () => {
   database = await openTestDatabase()
-  history = makeHistory({ db: database.pool })
+  history = makeHistory({ db: database.pool, audit: () => Promise.resolve() })
 })
 beforeEach(async () => {
   await query('delete from patchbay.delivery_queue')
@@ -179,7 +180,7 @@ describe('a list of deliveries', () => {
     const { deliveries } = await history.listDeliveries(stranger, NONE, ALL)
     expect(deliveries).toEqual([])
     await expect(history.getDelivery(stranger, id)).rejects.toMatchObject({ code: 'NOT_FOUND' })
-    await expect(history.retry(stranger, id)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    await expect(history.retry(stranger, id, 'me')).rejects.toMatchObject({ code: 'NOT_FOUND' })
   })
 })
 
@@ -211,7 +212,7 @@ describe('a retry', () => {
     const [id = ''] = await addDeliveries(database.pool, lane)
     await settle([id], { next: 'retry' })
     const { nextAttemptAt } = (await history.getDelivery(orgId, id)).delivery
-    expect(await history.retry(orgId, id)).toMatchObject({ id, status: 'owed', attempts: 1 })
+    expect(await history.retry(orgId, id, 'me')).toMatchObject({ id, status: 'owed', attempts: 1 })
     expect(await queueRow(id)).toMatchObject({
       ready: true,
       trigger: 'manual',
@@ -228,8 +229,8 @@ describe('a retry', () => {
   test('asked for twice keeps the schedule of the first', async () => {
     const [id = ''] = await addDeliveries(database.pool, lane)
     await settle([id], { next: 'retry' })
-    await history.retry(orgId, id)
-    await history.retry(orgId, id)
+    await history.retry(orgId, id, 'me')
+    await history.retry(orgId, id, 'me')
     expect((await queueRow(id)).resume_in_s).toBeGreaterThan(3500)
   })
 
@@ -239,7 +240,11 @@ describe('a retry', () => {
   ])('of one that is %s is owed again for one try outside the schedule', async (_, outcome) => {
     const [id = ''] = await addDeliveries(database.pool, lane)
     await settle([id], outcome)
-    expect(await history.retry(orgId, id)).toMatchObject({ id, status: 'owed', finishedAt: null })
+    expect(await history.retry(orgId, id, 'me')).toMatchObject({
+      id,
+      status: 'owed',
+      finishedAt: null,
+    })
     expect(await queueRow(id)).toMatchObject({
       ready: true,
       trigger: 'manual',
@@ -259,7 +264,7 @@ describe('a retry', () => {
     const [id = ''] = await addDeliveries(database.pool, lane)
     const token = randomUUID()
     await query('update patchbay.delivery_queue set ready = false, lease_token = $1', [token])
-    await history.retry(orgId, id)
+    await history.retry(orgId, id, 'me')
     expect(await queueRow(id)).toMatchObject({ ready: false, trigger: 'schedule' })
   })
 
@@ -275,7 +280,7 @@ describe('a retry', () => {
     await settle([ended])
     await query(statement, [lane.subscriptionId])
     for (const id of [owed, ended]) {
-      await expect(history.retry(orgId, id)).rejects.toMatchObject({ code: 'CONFLICT' })
+      await expect(history.retry(orgId, id, 'me')).rejects.toMatchObject({ code: 'CONFLICT' })
     }
     expect(await queueRow(ended)).toBeUndefined()
   })
@@ -284,7 +289,7 @@ describe('a retry', () => {
     const [id = ''] = await addDeliveries(database.pool, lane)
     await settle([id])
     await query('delete from patchbay.outbox_events where org_id = $1', [orgId])
-    await expect(history.retry(orgId, id)).rejects.toMatchObject({ code: 'CONFLICT' })
+    await expect(history.retry(orgId, id, 'me')).rejects.toMatchObject({ code: 'CONFLICT' })
     expect(await queueRow(id)).toBeUndefined()
     expect(await history.getDelivery(orgId, id)).toMatchObject({ event: null })
   })

@@ -1,7 +1,9 @@
 import { type Page, toPage } from '../core/cursor.ts'
 import type { DeliveryStatus } from '../core/delivery.ts'
-import { AppError, notFound } from '../core/error.ts'
+import { notFound } from '../core/error.ts'
 import type { Queryable } from '../db/pool.ts'
+import { cancelDelivery, retryDelivery } from './by-hand.ts'
+import { makeExplain } from './explain.ts'
 import {
   type AttemptRow,
   type DeliveryFilter,
@@ -13,7 +15,6 @@ import {
   pageOfDeliveries,
   readAttempts,
   readDeliveries,
-  retryDelivery,
 } from './queries.ts'
 
 export interface DeliveryView {
@@ -25,6 +26,10 @@ export interface DeliveryView {
   readonly status: DeliveryStatus
   readonly attempts: number
   readonly nextAttemptAt: string | null
+  /** What an owed one waits for, in words; null once it is final. */
+  readonly waitsFor: string | null
+  /** false: the event is past its retention, and it cannot be sent again. */
+  readonly hasBody: boolean
   readonly lastStatusCode: number | null
   readonly lastError: string | null
   readonly createdAt: string
@@ -35,8 +40,22 @@ const MAX_DELIVERIES_OF_EVENT = 1000
 /** Ends without a try: they are in the log, but no attempt. */
 const NO_ATTEMPT = new Set(['expired', 'canceled'])
 
+/** Writes down what a person did. */
+export type WriteAudit = (entry: {
+  readonly orgId: string
+  readonly principalId: string
+  readonly action: string
+  readonly target: string
+  readonly detail?: Readonly<Record<string, unknown>>
+}) => Promise<void>
+
+interface HistoryDeps {
+  readonly db: Queryable
+  readonly audit: WriteAudit
+}
+
 /** What happened: read from the queue and the log, scoped to an org. */
-export function makeHistory({ db }: { readonly db: Queryable }) {
+export function makeHistory({ db, audit }: HistoryDeps) {
   async function deliveryOf(orgId: string, id: string): Promise<DeliveryView> {
     const [row] = await readDeliveries(db, orgId, [id])
     if (row === undefined) throw notFound('delivery')
@@ -62,19 +81,22 @@ export function makeHistory({ db }: { readonly db: Queryable }) {
       }
     },
 
-    /** Throws `CONFLICT` where nothing can be sent: the subscription is disabled or deleted, or the body is gone. */
-    async retry(orgId: string, id: string): Promise<DeliveryView> {
-      const target = await retryDelivery(db, orgId, id)
-      if (target === null) throw notFound('delivery')
-      if (target.is_deleted) throw new AppError('CONFLICT', 'Its subscription was deleted.')
-      if (!target.is_live) {
-        throw new AppError('CONFLICT', 'Its subscription is disabled. Enable it first.')
-      }
-      if (!target.has_body) {
-        throw new AppError('CONFLICT', 'The event is past its retention; its body is gone.')
-      }
+    /** See `retryDelivery`. */
+    async retry(orgId: string, id: string, by: string): Promise<DeliveryView> {
+      await retryDelivery(db, orgId, id)
+      await audit({ orgId, principalId: by, action: 'delivery.retried', target: id })
       return deliveryOf(orgId, id)
     },
+
+    /** See `cancelDelivery`. */
+    async cancel(orgId: string, id: string, by: string): Promise<DeliveryView> {
+      const isCanceled = await cancelDelivery(db, orgId, id)
+      if (isCanceled)
+        await audit({ orgId, principalId: by, action: 'delivery.canceled', target: id })
+      return deliveryOf(orgId, id)
+    },
+
+    explain: makeExplain({ db }),
 
     async listEvents(orgId: string, filter: EventFilter, page: Page) {
       const rows = await listEvents(db, orgId, filter, page.after, page.limit + 1)
@@ -114,6 +136,8 @@ function toDelivery(row: DeliveryRow): DeliveryView {
     status: row.status,
     attempts: row.attempts,
     nextAttemptAt: row.next_attempt_at?.toISOString() ?? null,
+    waitsFor: row.waits_for,
+    hasBody: row.event_type !== null,
     lastStatusCode: row.last_status_code,
     lastError: row.last_error,
     createdAt: row.created_at.toISOString(),

@@ -130,12 +130,14 @@ export interface DeliveryRow {
   readonly last_error: string | null
   readonly created_at: Date
   readonly finished_at: Date | null
+  /** What an owed delivery waits for, in words. */
+  readonly waits_for: string | null
 }
 
 const DELIVERIES = `
 select
   delivery_id, event_id, event_type, subscription_id, url, status, attempts, next_attempt_at, last_status_code,
-  last_error, created_at, finished_at
+  last_error, created_at, finished_at, waits_for
 from patchbay.webhook_deliveries
 where org_id = $1 and delivery_id = any ($2::uuid[])
 order by delivery_id desc`
@@ -173,60 +175,6 @@ export async function readAttempts(
 ): Promise<AttemptRow[]> {
   const { rows } = await db.query<AttemptRow>({ text: ATTEMPTS, values: [orgId, deliveryId] })
   return rows
-}
-
-/**
- * Makes a delivery ready now, marked as manual. One that is owed keeps its place in the schedule (`resume_at`); one that is
- * final is owed again for this one try. One that is ready or leased is left alone: it is on its way.
- */
-const RETRY = `
-with target as (
-  select v.delivery_id, v.subscription_id, v.event_id, v.event_type, v.status,
-    s.is_active and s.deleted_at is null and i.is_enabled and i.deleted_at is null as is_live,
-    s.deleted_at is not null or i.deleted_at is not null as is_deleted
-  from patchbay.webhook_deliveries as v
-  join patchbay.webhook_subscriptions as s on s.id = v.subscription_id
-  join patchbay.org_integrations as i on i.id = s.integration_id
-  where v.org_id = $1 and v.delivery_id = $2
-),
-sooner as (
-  update patchbay.delivery_queue as q
-  set ready = true, trigger = 'manual', due_at = now(),
-    resume_at = case when q.trigger = 'manual' then q.resume_at when q.due_at = 'infinity' then now() else q.due_at end
-  from target as t
-  where q.id = t.delivery_id and t.is_live and not q.ready and q.lease_token is null
-  returning q.id
-),
-again as (
-  insert into patchbay.delivery_queue (id, org_id, subscription_id, event_id, attempt, trigger)
-  select t.delivery_id, $1, t.subscription_id, t.event_id, last.attempt + (last.outcome not in ('expired', 'canceled'))::int,
-    'manual'
-  from target as t
-  cross join lateral (
-    select l.attempt, l.outcome
-    from patchbay.webhook_delivery_log as l
-    where l.org_id = $1 and l.delivery_id = t.delivery_id and l.is_final
-    order by l.created_at desc
-    limit 1
-  ) as last
-  where t.status <> 'owed' and t.is_live and t.event_type is not null
-  on conflict (id) do nothing
-)
-select is_live, is_deleted, event_type is not null as has_body from target`
-
-export interface RetryRow {
-  readonly is_live: boolean
-  readonly is_deleted: boolean
-  readonly has_body: boolean
-}
-
-export async function retryDelivery(
-  db: Queryable,
-  orgId: string,
-  deliveryId: string,
-): Promise<RetryRow | null> {
-  const { rows } = await db.query<RetryRow>({ text: RETRY, values: [orgId, deliveryId] })
-  return rows[0] ?? null
 }
 
 export interface EventFilter {

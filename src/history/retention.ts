@@ -2,6 +2,8 @@ import type { Queryable } from '../db/pool.ts'
 import type { Log } from '../telemetry/log.ts'
 
 const AHEAD_DAYS = 14
+/** Rows at most in one statement of the few deletes that are left. */
+const BATCH = 5000
 
 interface MaintainDeps {
   readonly db: Queryable
@@ -9,20 +11,64 @@ interface MaintainDeps {
   readonly retentionDays: number
 }
 
+/** What goes by its age, a batch a statement: ledgers that no partition can hold, and what only explains days that are gone. */
+const FORGET = {
+  outbox_keys: 'expires_at < now()',
+  idempotency_keys: `created_at < now() - interval '24 hours'`,
+  recoveries: `state <> 'running' and finished_at < now() - make_interval(days => $1)`,
+  subscription_states: `at < now() - make_interval(days => $1) and exists (
+    select from patchbay.subscription_states as later
+    where later.subscription_id = t.subscription_id and later.at > t.at and later.at < now() - make_interval(days => $1)
+  )`,
+} as const
+
 /**
- * Keeps the tables small: makes the partitions of the next days, drops those past their retention, and forgets idempotency
- * keys that have expired.
+ * Keeps the tables small: makes the partitions of the next days; ends, visibly, what is owed past the retention; drops the
+ * days past it; and forgets what has expired in the small ledgers.
  */
 export function makeMaintain({ db, log, retentionDays }: MaintainDeps) {
+  async function one<Value>(expression: string, ...values: unknown[]): Promise<Value | null> {
+    const { rows } = await db.query<{ value: Value | null }>({
+      text: `select ${expression} as value`,
+      values,
+    })
+    return rows[0]?.value ?? null
+  }
+
+  async function expire(): Promise<number> {
+    let expired = 0
+    for (let batch = BATCH; batch === BATCH; expired += batch) {
+      batch = (await one<number>('patchbay.expire_owed($1, $2)', retentionDays, BATCH)) ?? 0
+    }
+    return expired
+  }
+
+  async function drop(): Promise<string[]> {
+    const dropped: string[] = []
+    for (;;) {
+      const name = await one<string>('patchbay.drop_old_partition($1)', retentionDays)
+      if (name === null) return dropped
+      dropped.push(name)
+    }
+  }
+
+  async function forget(table: keyof typeof FORGET): Promise<void> {
+    const condition = FORGET[table]
+    const values = condition.includes('$1') ? [retentionDays] : []
+    const text = `delete from patchbay.${table} as t where t.ctid = any (array(
+      select t.ctid from patchbay.${table} as t where ${condition} limit ${BATCH}
+    ))`
+    while ((await db.query({ text, values })).rowCount === BATCH);
+  }
+
   return async function maintain(): Promise<void> {
-    const { rows } = await db.query<{ made: number; dropped: number }>({
-      text: `select patchbay.ensure_partitions($1) as made, patchbay.drop_old_partitions($2) as dropped`,
-      values: [AHEAD_DAYS, retentionDays],
-    })
-    await db.query({ text: 'delete from patchbay.outbox_keys where expires_at < now()' })
-    await db.query({
-      text: `delete from patchbay.idempotency_keys where created_at < now() - interval '24 hours'`,
-    })
-    log.info({ ...rows[0] }, 'partitions.maintained')
+    const made = await one<number>('patchbay.ensure_partitions($1)', AHEAD_DAYS)
+    const expired = await expire()
+    const dropped = await drop()
+    await forget('outbox_keys')
+    await forget('idempotency_keys')
+    await forget('recoveries')
+    await forget('subscription_states')
+    log.info({ made, dropped, expired }, 'partitions.maintained')
   }
 }

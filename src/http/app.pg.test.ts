@@ -26,7 +26,7 @@ interface Operation {
 
 type Ids = Readonly<Record<string, string>>
 
-const UUID_PARAM = /\{(?:integration|webhook|tool|event|delivery|conversation)Id\}/
+const UUID_PARAM = /\{(?:integration|webhook|tool|event|delivery|conversation|recovery)Id\}/
 const LAST_UUID_PARAM = /\{(\w+Id)\}(?!.*\{\w+Id\})/
 
 const api = await openTestApi()
@@ -73,6 +73,8 @@ async function fill({ orgId, token }: { orgId: string; token: string }): Promise
     [event.id],
   )
   const { conversation } = await post('/conversations', {})
+  const since = new Date(Date.now() - 3_600_000).toISOString()
+  const { recovery } = await post(`${base}/webhooks/${webhook.id}/recover`, { since })
   return {
     orgId,
     integrationId: integration.id,
@@ -80,6 +82,7 @@ async function fill({ orgId, token }: { orgId: string; token: string }): Promise
     toolId: tool.id,
     eventId: event.id,
     deliveryId: rows[0].id,
+    recoveryId: recovery.id,
     conversationId: conversation.id,
     userId: 'somebody',
     name: 'clock.now',
@@ -138,6 +141,7 @@ function sample(schema: Schema, name: string, orgId: string): unknown {
 
 function pathOf(operation: Operation, ids: Ids): string {
   const path = operation.path.replace(/\{(\w+)\}/g, (_, name: string) => ids[name] ?? name)
+  if (path.endsWith('/explain')) return `${path}?webhookId=${ids.webhookId}`
   return operation.orgIn === 'query' ? `${path}?orgId=${ids.orgId}` : path
 }
 

@@ -1,11 +1,9 @@
 import type { makeIdempotency } from '../auth/idempotency.ts'
-import type { makeOrgs } from '../auth/orgs.ts'
 import type { Authorize } from '../auth/principal.ts'
 import type { VerifyToken } from '../auth/token.ts'
 import { AppError } from '../core/error.ts'
 import type { Provider } from '../core/provider.ts'
 import type { makeIntegrations } from '../integrations/integrations.ts'
-import type { makeSubscriptions } from '../integrations/subscriptions.ts'
 import type { Log } from '../telemetry/log.ts'
 import { docsPage } from './docs-page.ts'
 import { authenticate } from './middleware/auth.ts'
@@ -16,20 +14,24 @@ import { catalogRoutes } from './routes/catalog.ts'
 import { type ChatRoutesDeps, chatRoutes } from './routes/chat.ts'
 import { type HistoryRoutesDeps, historyRoutes } from './routes/history.ts'
 import { integrationRoutes } from './routes/integrations.ts'
-import { orgRoutes } from './routes/orgs.ts'
+import { type OrgRoutesDeps, orgRoutes } from './routes/orgs.ts'
 import { type ToolRoutesDeps, toolRoutes } from './routes/tools.ts'
+import { type WebhookActionsDeps, webhookActionRoutes } from './routes/webhook-actions.ts'
 import { webhookRoutes } from './routes/webhooks.ts'
 
-export interface AppDeps extends HistoryRoutesDeps, ToolRoutesDeps, ChatRoutesDeps {
+export interface AppDeps
+  extends OrgRoutesDeps,
+    WebhookActionsDeps,
+    HistoryRoutesDeps,
+    ToolRoutesDeps,
+    ChatRoutesDeps {
   readonly log: Log
   readonly version: string
   readonly verifyToken: VerifyToken
   readonly authorize: Authorize
   readonly idempotency: ReturnType<typeof makeIdempotency>
-  readonly orgs: ReturnType<typeof makeOrgs>
   readonly providers: readonly Provider[]
   readonly integrations: ReturnType<typeof makeIntegrations>
-  readonly subscriptions: ReturnType<typeof makeSubscriptions>
   /** Why this process cannot serve, or null. */
   readonly unreadiness: () => Promise<string | null>
 }
@@ -40,10 +42,11 @@ export function createApp(deps: AppDeps) {
 
   const api = makeRouter()
   api.use(authenticate(deps), limitBody, requireJson)
-  api.route('/', orgRoutes(deps.orgs))
+  api.route('/', orgRoutes(deps))
   api.route('/', catalogRoutes(deps.providers))
   api.route('/', integrationRoutes(deps.integrations))
   api.route('/', webhookRoutes(deps.subscriptions))
+  api.route('/', webhookActionRoutes(deps))
   api.route('/', historyRoutes(deps))
   api.route('/', toolRoutes(deps))
   api.route('/', chatRoutes(deps))

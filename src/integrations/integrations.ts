@@ -6,7 +6,8 @@ import type { Provider } from '../core/provider.ts'
 import type { Db, DbTx } from '../db/pool.ts'
 import { externalToolDefinitions, orgIntegrations, webhookSubscriptions } from '../db/schema.ts'
 import type { Keyring } from '../security/keyring.ts'
-import { cancelOwed, resumeHeld } from './queries.ts'
+import type { WriteAudit } from './audit.ts'
+import { cancelOwed, lockLanes } from './queries.ts'
 
 export interface Integration {
   readonly id: string
@@ -42,6 +43,7 @@ interface IntegrationsDeps {
   readonly keyring: Keyring
   readonly findProvider: (key: string) => Provider | null
   readonly newId: () => string
+  readonly audit: WriteAudit
   /** Whether an org may install services of the operator's network. */
   readonly mayInstallInternal: (orgId: string) => boolean
 }
@@ -138,7 +140,7 @@ export function makeIntegrations(deps: IntegrationsDeps) {
     },
 
     /** Throws `INVALID_BODY` for an unknown provider, or credentials or config that do not fit its schema. */
-    async create(orgId: string, input: NewIntegration): Promise<Integration> {
+    async create(orgId: string, input: NewIntegration, by: string): Promise<Integration> {
       const provider = providerOf(input.providerKey)
       if (provider.network === 'internal' && !deps.mayInstallInternal(orgId)) {
         throw new AppError(
@@ -150,16 +152,35 @@ export function makeIntegrations(deps: IntegrationsDeps) {
       const credentials = parseMember('credentials', provider.credentials, input.credentials ?? {})
       const config = parseMember('config', provider.config, input.config ?? {})
       const sealed = await sealCredentials(orgId, id, credentials)
-      const [row] = await db
-        .insert(orgIntegrations)
-        .values({ id, orgId, providerKey: input.providerKey, name: input.name, config, ...sealed })
-        .returning()
-      if (row === undefined) throw new Error('insert returned no row')
-      return toIntegration(row)
+      return db.transaction(async (tx) => {
+        const [row] = await tx
+          .insert(orgIntegrations)
+          .values({
+            id,
+            orgId,
+            providerKey: input.providerKey,
+            name: input.name,
+            config,
+            ...sealed,
+          })
+          .returning()
+        if (row === undefined) throw new Error('insert returned no row')
+        const detail = { providerKey: input.providerKey, name: input.name }
+        await deps.audit(
+          { orgId, principalId: by, action: 'integration.created', target: id, detail },
+          tx,
+        )
+        return toIntegration(row)
+      })
     },
 
     /** Credentials and config are replaced whole; enabling resumes what was held. */
-    async update(orgId: string, id: string, change: IntegrationChange): Promise<Integration> {
+    async update(
+      orgId: string,
+      id: string,
+      change: IntegrationChange,
+      by: string,
+    ): Promise<Integration> {
       const before = await find(orgId, id)
       const provider = providerOf(before.providerKey)
       const sealed =
@@ -175,6 +196,7 @@ export function makeIntegrations(deps: IntegrationsDeps) {
           ? {}
           : { config: parseMember('config', provider.config, change.config) }
       return db.transaction(async (tx) => {
+        await lockLanes(tx, await subscriptionsOf(tx, orgId, id))
         const [row] = await tx
           .update(orgIntegrations)
           .set({
@@ -188,13 +210,17 @@ export function makeIntegrations(deps: IntegrationsDeps) {
           .where(ofOrg(orgId, id))
           .returning()
         if (row === undefined) throw notFound('integration')
-        if (change.isEnabled === true) await resumeHeld(tx, await subscriptionsOf(tx, orgId, id))
+        const detail = { changed: Object.keys(change) }
+        await deps.audit(
+          { orgId, principalId: by, action: 'integration.updated', target: id, detail },
+          tx,
+        )
         return toIntegration(row)
       })
     },
 
     /** Its subscriptions and tools go with it, what is owed is canceled, the history stays. */
-    async remove(orgId: string, id: string): Promise<void> {
+    async remove(orgId: string, id: string, by: string): Promise<void> {
       await db.transaction(async (tx) => {
         const gone = await tx
           .update(orgIntegrations)
@@ -202,6 +228,7 @@ export function makeIntegrations(deps: IntegrationsDeps) {
           .where(ofOrg(orgId, id))
           .returning({ id: orgIntegrations.id })
         if (gone.length === 0) throw notFound('integration')
+        await deps.audit({ orgId, principalId: by, action: 'integration.deleted', target: id }, tx)
         const subscriptions = await subscriptionsOf(tx, orgId, id)
         if (subscriptions.length > 0) {
           await tx

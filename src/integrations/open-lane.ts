@@ -1,4 +1,5 @@
 import type { Provider } from '../core/provider.ts'
+import { type StoredSecret, validSecrets } from '../core/rotation.ts'
 import type { Keyring } from '../security/keyring.ts'
 import { makeSign } from '../security/signature.ts'
 import { sealContext } from './subscription.ts'
@@ -15,12 +16,6 @@ interface SealedSubscription {
   readonly max_age_seconds: number | null
   readonly retry_schedule: number[] | null
   readonly content: 'thin' | 'full'
-}
-
-interface StoredSecret {
-  readonly secret: string
-  /** ISO 8601; null: until it is rotated. */
-  readonly expiresAt: string | null
 }
 
 interface OpenLaneDeps<Verdict> {
@@ -40,11 +35,12 @@ export function makeOpenLane<Verdict>(deps: OpenLaneDeps<Verdict>) {
     const headers: Record<string, string> =
       row.headers === null ? {} : JSON.parse(await open('headers', row.headers))
     const stored: StoredSecret[] = JSON.parse(await open('secrets', row.secrets))
-    const expiryOf = ({ expiresAt }: StoredSecret) =>
-      expiresAt === null ? Number.POSITIVE_INFINITY : Date.parse(expiresAt)
-    const valid = stored.filter((entry) => expiryOf(entry) > nowMs)
+    const valid = validSecrets(stored, nowMs)
+    const ends = valid.map(({ expiresAt }) =>
+      expiresAt === null ? Infinity : Date.parse(expiresAt),
+    )
     return {
-      staleAtMs: Math.min(...valid.map(expiryOf)),
+      staleAtMs: Math.min(...ends),
       config: {
         url: deps.judgeUrl(url, provider.network),
         network: provider.network,

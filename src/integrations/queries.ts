@@ -1,13 +1,16 @@
 import { sql } from 'drizzle-orm'
 import type { DbTx } from '../db/pool.ts'
 
-/** Makes what was held while subscriptions were disabled ready again, in the transaction that enables them. */
-export async function resumeHeld(tx: DbTx, subscriptionIds: readonly string[]): Promise<void> {
+/**
+ * Takes the lane's health before its subscription is changed: a worker that disables a lane takes them in this order too, so
+ * the two never wait for each other in a circle.
+ */
+export async function lockLanes(tx: DbTx, subscriptionIds: readonly string[]): Promise<void> {
   await tx.execute(sql`
-    update patchbay.delivery_queue
-    set ready = true, due_at = now()
+    select from patchbay.subscription_health
     where subscription_id = any (${sql.param(subscriptionIds)}::uuid[])
-      and not ready and lease_token is null and due_at = 'infinity'`)
+    order by subscription_id
+    for no key update`)
 }
 
 /** Ends everything that is owed to these subscriptions, and says so in the log. */
@@ -33,7 +36,11 @@ export async function cancelOwed(
 export interface HealthRow extends Record<string, unknown> {
   readonly id: string
   readonly consecutive_failures: number
+  readonly failing_since: string | null
   readonly last_delivered_at: string | null
+  readonly last_error: string | null
+  readonly is_open: boolean
+  readonly next_probe_at: string | null
   readonly owed: number
 }
 
@@ -47,7 +54,11 @@ export async function readHealth(
     select
       s.id,
       coalesce(h.consecutive_failures, 0) as consecutive_failures,
-      to_char(h.last_delivered_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as last_delivered_at,
+      patchbay.iso_time(h.first_failure_at) as failing_since,
+      patchbay.iso_time(h.last_delivered_at) as last_delivered_at,
+      h.last_error,
+      h.open_until is not null as is_open,
+      patchbay.iso_time(h.open_until) as next_probe_at,
       (select count(*) from patchbay.owed_to(s.id))::int as owed
     from patchbay.webhook_subscriptions as s
     left join patchbay.subscription_health as h on h.subscription_id = s.id

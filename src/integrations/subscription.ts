@@ -23,6 +23,10 @@ export interface Subscription {
   readonly health: {
     readonly state: 'healthy' | 'failing' | 'open' | 'disabled'
     readonly consecutiveFailures: number
+    readonly failingSince: string | null
+    readonly lastError: string | null
+    /** When an open circuit lets the next delivery through. */
+    readonly nextProbeAt: string | null
     readonly lastDeliveredAt: string | null
     readonly owed: number
   }
@@ -51,7 +55,6 @@ export function toSubscription(
   headers: Record<string, string>,
   health: HealthRow | undefined,
 ): Subscription {
-  const failures = health?.consecutive_failures ?? 0
   return {
     id: row.id,
     orgId: row.orgId,
@@ -62,18 +65,27 @@ export function toSubscription(
     isActive: row.isActive,
     disabledReason: row.disabledReason,
     headers,
-    rateLimit: null,
-    ordering: 'none',
+    rateLimit: row.rateLimit === null ? null : { perSecond: row.rateLimit },
+    ordering: row.ordering,
     maxAgeSeconds: row.maxAgeSeconds,
     retrySchedule: row.retrySchedule,
     content: row.content,
-    health: {
-      state: row.isActive ? (failures > 0 ? 'failing' : 'healthy') : 'disabled',
-      consecutiveFailures: failures,
-      lastDeliveredAt: health?.last_delivered_at ?? null,
-      owed: health?.owed ?? 0,
-    },
+    health: toHealth(row.isActive, health),
     createdAt: row.createdAt.toISOString(),
     updatedAt: row.updatedAt.toISOString(),
+  }
+}
+
+function toHealth(isActive: boolean, health: HealthRow | undefined): Subscription['health'] {
+  const failures = health?.consecutive_failures ?? 0
+  const whileActive = health?.is_open === true ? 'open' : failures > 0 ? 'failing' : 'healthy'
+  return {
+    state: isActive ? whileActive : 'disabled',
+    consecutiveFailures: failures,
+    failingSince: health?.failing_since ?? null,
+    lastError: health?.last_error ?? null,
+    nextProbeAt: isActive ? (health?.next_probe_at ?? null) : null,
+    lastDeliveredAt: health?.last_delivered_at ?? null,
+    owed: health?.owed ?? 0,
   }
 }

@@ -1,14 +1,16 @@
 import { and, desc, eq, isNull, lt, sql } from 'drizzle-orm'
 import { type Page, toPage } from '../core/cursor.ts'
-import { invalidField, notFound } from '../core/error.ts'
+import { AppError, invalidField, notFound } from '../core/error.ts'
 import { headersProblem } from '../core/header.ts'
 import type { Provider } from '../core/provider.ts'
+import { MAX_VALID_SECRETS, rotate, type StoredSecret } from '../core/rotation.ts'
 import { scheduleProblem } from '../core/schedule.ts'
 import type { Db } from '../db/pool.ts'
 import { webhookSubscriptions } from '../db/schema.ts'
 import type { Keyring } from '../security/keyring.ts'
 import { newSigningSecret } from '../security/signature.ts'
-import { cancelOwed, readHealth, resumeHeld } from './queries.ts'
+import type { WriteAudit } from './audit.ts'
+import { cancelOwed, lockLanes, readHealth } from './queries.ts'
 import {
   isMasked,
   maskHeaders,
@@ -23,6 +25,8 @@ export interface SubscriptionInput {
   readonly description?: string | null | undefined
   readonly isActive?: boolean | undefined
   readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly rateLimit?: { readonly perSecond: number } | null | undefined
+  readonly ordering?: 'none' | 'conversation' | undefined
   readonly maxAgeSeconds?: number | null | undefined
   readonly retrySchedule?: readonly number[] | null | undefined
   readonly content?: 'thin' | 'full' | undefined
@@ -37,6 +41,8 @@ interface SubscriptionsDeps {
   readonly db: Db
   readonly keyring: Keyring
   readonly newId: () => string
+  readonly nowMs: () => number
+  readonly audit: WriteAudit
   /** Throws not found where the org has no such integration. */
   readonly providerOf: (orgId: string, integrationId: string) => Promise<Provider>
   /** Why a URL can never be called, or null. */
@@ -138,7 +144,7 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
     },
 
     /** The secret is shown here and never again. */
-    async create(orgId: string, integrationId: string, input: SubscriptionInput) {
+    async create(orgId: string, integrationId: string, input: SubscriptionInput, by: string) {
       const provider = await deps.providerOf(orgId, integrationId)
       if (!provider.manifest.supportsWebhooks) {
         throw invalidField('url', `${provider.manifest.name} takes no webhooks`)
@@ -147,34 +153,43 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
       const id = deps.newId()
       const secret = newSigningSecret()
       const secrets = JSON.stringify([{ secret, expiresAt: null }])
-      const [row] = await db
-        .insert(webhookSubscriptions)
-        .values({
-          id,
-          orgId,
-          integrationId,
-          ...(await urlColumns(provider, orgId, id, input.url)),
-          ...(await headerColumns(orgId, id, { ...input.headers })),
-          eventTypes: [...new Set(input.eventTypes)],
-          secrets: await keyring.seal(sealContext(orgId, id, 'secrets'), secrets),
-          isActive: input.isActive ?? true,
-          disabledReason: input.isActive === false ? DISABLED_BY_HAND : null,
-          description: input.description ?? null,
-          maxAgeSeconds: input.maxAgeSeconds ?? null,
-          retrySchedule: input.retrySchedule == null ? null : [...input.retrySchedule],
-          content: input.content ?? 'thin',
-        })
-        .returning()
+      const values = {
+        id,
+        orgId,
+        integrationId,
+        ...(await urlColumns(provider, orgId, id, input.url)),
+        ...(await headerColumns(orgId, id, { ...input.headers })),
+        ...plainColumns(input),
+        eventTypes: [...new Set(input.eventTypes)],
+        secrets: await keyring.seal(sealContext(orgId, id, 'secrets'), secrets),
+        disabledReason: input.isActive === false ? DISABLED_BY_HAND : null,
+      }
+      const row = await db.transaction(async (tx) => {
+        const [created] = await tx.insert(webhookSubscriptions).values(values).returning()
+        const { url, eventTypes, content = 'thin' } = values
+        const detail = { url, eventTypes, content }
+        await deps.audit(
+          { orgId, principalId: by, action: 'webhook.created', target: id, detail },
+          tx,
+        )
+        return created
+      })
       if (row === undefined) throw new Error('insert returned no row')
       return { webhook: await showOne(row), secret }
     },
 
     /** Enabling resumes what was held; members that are left out stay as they are. */
-    async update(orgId: string, integrationId: string, id: string, change: SubscriptionChange) {
+    async update(
+      orgId: string,
+      integrationId: string,
+      id: string,
+      change: SubscriptionChange,
+      by: string,
+    ) {
       const provider = await deps.providerOf(orgId, integrationId)
       const before = await find(orgId, integrationId, id)
       assertSchedule(change.retrySchedule)
-      const columns: Partial<typeof webhookSubscriptions.$inferInsert> = {}
+      const columns: Columns = plainColumns(change)
       if (change.url !== undefined && change.url !== before.url) {
         Object.assign(columns, await urlColumns(provider, orgId, id, change.url))
       }
@@ -189,20 +204,11 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
         )
         Object.assign(columns, await headerColumns(orgId, id, merged))
       }
-      if (change.eventTypes !== undefined) columns.eventTypes = [...new Set(change.eventTypes)]
-      if (change.description !== undefined) columns.description = change.description
-      if (change.maxAgeSeconds !== undefined) columns.maxAgeSeconds = change.maxAgeSeconds
-      if (change.retrySchedule !== undefined) {
-        columns.retrySchedule = change.retrySchedule === null ? null : [...change.retrySchedule]
-      }
-      if (change.content !== undefined) columns.content = change.content
-      if (change.isActive !== undefined) {
-        columns.isActive = change.isActive
-        if (change.isActive !== before.isActive) {
-          columns.disabledReason = change.isActive ? null : DISABLED_BY_HAND
-        }
+      if (change.isActive !== undefined && change.isActive !== before.isActive) {
+        columns.disabledReason = change.isActive ? null : DISABLED_BY_HAND
       }
       const row = await db.transaction(async (tx) => {
+        await lockLanes(tx, [id])
         const [changed] = await tx
           .update(webhookSubscriptions)
           .set({
@@ -213,14 +219,58 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
           .where(one(orgId, integrationId, id))
           .returning()
         if (changed === undefined) throw notFound('webhook')
-        if (change.isActive === true) await resumeHeld(tx, [id])
+        const detail = auditDetail(before, change)
+        await deps.audit(
+          { orgId, principalId: by, action: 'webhook.updated', target: id, detail },
+          tx,
+        )
         return changed
       })
       return showOne(row)
     },
 
+    /**
+     * A new secret, shown here and never again; the one until now stays valid for the overlap, and both sign. Throws
+     * `CONFLICT` where there would be more than ten valid ones.
+     */
+    async rotateSecret(
+      orgId: string,
+      integrationId: string,
+      id: string,
+      overlapS: number,
+      by: string,
+    ) {
+      const secret = newSigningSecret()
+      const context = sealContext(orgId, id, 'secrets')
+      return db.transaction(async (tx) => {
+        const [row] = await tx
+          .select({ secrets: webhookSubscriptions.secrets })
+          .from(webhookSubscriptions)
+          .where(one(orgId, integrationId, id))
+          .for('update')
+        if (row === undefined) throw notFound('webhook')
+        const stored: StoredSecret[] = JSON.parse(await keyring.open(context, row.secrets))
+        const rotated = rotate(stored, secret, overlapS, deps.nowMs())
+        if (rotated === null) throw tooManySecrets()
+        await tx
+          .update(webhookSubscriptions)
+          .set({
+            secrets: await keyring.seal(context, JSON.stringify(rotated.secrets)),
+            revision: sql`${webhookSubscriptions.revision} + 1`,
+            updatedAt: sql`now()`,
+          })
+          .where(one(orgId, integrationId, id))
+        const detail = { overlapSeconds: overlapS }
+        await deps.audit(
+          { orgId, principalId: by, action: 'webhook.secret_rotated', target: id, detail },
+          tx,
+        )
+        return { secret, previousExpiresAt: rotated.previousExpiresAt }
+      })
+    },
+
     /** What is owed is canceled; the history keeps the subscription's id and URL. */
-    async remove(orgId: string, integrationId: string, id: string): Promise<void> {
+    async remove(orgId: string, integrationId: string, id: string, by: string): Promise<void> {
       await db.transaction(async (tx) => {
         const gone = await tx
           .update(webhookSubscriptions)
@@ -234,10 +284,44 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
           .where(one(orgId, integrationId, id))
           .returning({ id: webhookSubscriptions.id })
         if (gone.length === 0) throw notFound('webhook')
+        await deps.audit({ orgId, principalId: by, action: 'webhook.deleted', target: id }, tx)
         await cancelOwed(tx, [id], 'the subscription was deleted')
       })
     },
   }
+}
+
+type Columns = Partial<typeof webhookSubscriptions.$inferInsert>
+
+/** The members that are stored as they are given. */
+function plainColumns(input: SubscriptionChange): Columns {
+  const columns: Columns = {}
+  if (input.eventTypes !== undefined) columns.eventTypes = [...new Set(input.eventTypes)]
+  if (input.isActive !== undefined) columns.isActive = input.isActive
+  if (input.description !== undefined) columns.description = input.description
+  if (input.rateLimit !== undefined) columns.rateLimit = input.rateLimit?.perSecond ?? null
+  if (input.ordering !== undefined) columns.ordering = input.ordering
+  if (input.maxAgeSeconds !== undefined) columns.maxAgeSeconds = input.maxAgeSeconds
+  if (input.retrySchedule !== undefined) {
+    columns.retrySchedule = input.retrySchedule === null ? null : [...input.retrySchedule]
+  }
+  if (input.content !== undefined) columns.content = input.content
+  return columns
+}
+
+/** Which members were sent; and, because it opens what people wrote, what `content` was and is. */
+function auditDetail(before: Row, change: SubscriptionChange) {
+  const changed = Object.keys(change)
+  return change.content === undefined || change.content === before.content
+    ? { changed }
+    : { changed, content: { from: before.content, to: change.content } }
+}
+
+function tooManySecrets(): AppError {
+  const message = `there are ${MAX_VALID_SECRETS} valid secrets already; wait for one to expire, or drop the older ones with overlapSeconds: 0`
+  return new AppError('CONFLICT', `overlapSeconds: ${message}`, {
+    details: [{ path: 'overlapSeconds', message }],
+  })
 }
 
 function assertSchedule(schedule: readonly number[] | null | undefined): void {

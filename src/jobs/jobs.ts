@@ -3,6 +3,7 @@ import type { Log } from '../telemetry/log.ts'
 
 const DISPATCH = 'dispatch'
 const MAINTENANCE = 'maintenance'
+const RECOVERY = 'recovery'
 /** Commits that come together wake the workers together. */
 const WAKE_DEBOUNCE_MS = 10
 
@@ -16,6 +17,13 @@ export interface Jobs extends AsyncDisposable {
   readonly workDispatch: (drain: () => Promise<void>) => Promise<void>
   /** Runs `maintain` every hour in one process, whichever gets it. */
   readonly workMaintenance: (maintain: () => Promise<void>) => Promise<void>
+  /** Says that a recovery was begun. */
+  readonly recover: () => Promise<void>
+  /**
+   * Runs `pump` when a recovery was begun, and every minute, so that one whose worker died goes on in another. It returns when
+   * no recovery is left, or before a minute has passed.
+   */
+  readonly workRecovery: (pump: () => Promise<void>) => Promise<void>
 }
 
 interface JobsOptions {
@@ -38,6 +46,7 @@ export async function openJobs({ url, log }: JobsOptions): Promise<Jobs> {
   // `short`: one waiting job is enough, because a drain takes everything there is.
   await ensureQueue(boss, DISPATCH, { policy: 'short', notify: true, expireInSeconds: 60 })
   await ensureQueue(boss, MAINTENANCE, { policy: 'short', expireInSeconds: 600 })
+  await ensureQueue(boss, RECOVERY, { policy: 'short', notify: true, expireInSeconds: 120 })
 
   let timer: NodeJS.Timeout | null = null
   const send = () => {
@@ -58,6 +67,16 @@ export async function openJobs({ url, log }: JobsOptions): Promise<Jobs> {
     workMaintenance: async (maintain) => {
       await boss.schedule(MAINTENANCE, '17 * * * *')
       await boss.work(MAINTENANCE, { pollingIntervalSeconds: 30 }, maintain)
+    },
+    recover: async () => {
+      await boss.send(RECOVERY).catch((error: unknown) => {
+        // Nothing is lost: every minute somebody looks.
+        log.warn({ err: error }, 'jobs.recovery_not_sent')
+      })
+    },
+    workRecovery: async (pump) => {
+      await boss.schedule(RECOVERY, '* * * * *')
+      await boss.work(RECOVERY, { pollingIntervalSeconds: 2 }, pump)
     },
     [Symbol.asyncDispose]: async () => {
       if (timer !== null) clearTimeout(timer)

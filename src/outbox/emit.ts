@@ -1,5 +1,6 @@
 import { AppError, type ErrorCode, invalidField } from '../core/error.ts'
 import { isEventType, MAX_EVENT_DATA_BYTES, MAX_HOST_ID_LENGTH } from '../core/event.ts'
+import { dataProblem } from '../core/event-types.ts'
 
 /** An event to record. */
 export interface EventInput {
@@ -38,6 +39,8 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
  * Records an event *in the caller's transaction*: it is delivered if and only if that transaction commits. One round trip,
  * no lock, no NOTIFY.
  *
+ * Data of a type in the catalogue (`EVENT_TYPES`) must fit its schema; types of your own take any object.
+ *
  * What can be checked here is checked before the database is asked, so a wrong event leaves the transaction usable; an org
  * that does not exist is found by the database, and the transaction is then aborted as by any failed statement.
  *
@@ -48,7 +51,7 @@ export async function emit(tx: EmitTransaction, event: EventInput): Promise<stri
   const values = [
     event.orgId,
     checkedType(event.type),
-    checkedData(event.data),
+    checkedData(event.type, event.data),
     checkedText('conversationId', event.conversationId),
     checkedText('idempotencyKey', event.idempotencyKey),
     event.occurredAt?.toISOString() ?? null,
@@ -67,9 +70,12 @@ function checkedType(type: string): string {
   throw invalidField('type', `${JSON.stringify(type).slice(0, 140)} is not an event type`)
 }
 
-function checkedData(data: EventInput['data']): string {
+function checkedData(type: string, data: EventInput['data']): string {
   const text = typeof data === 'string' ? data : JSON.stringify(data)
-  if (!isObjectText(text)) throw invalidField('data', 'must be a JSON object')
+  const parsed = parsedObject(text)
+  if (parsed === null) throw invalidField('data', 'must be a JSON object')
+  const problem = dataProblem(type, parsed)
+  if (problem !== null) throw invalidField(problem.path, problem.message)
   const bytes = Buffer.byteLength(text)
   if (bytes <= MAX_EVENT_DATA_BYTES) return text
   const message = `${bytes} bytes is over the limit of ${MAX_EVENT_DATA_BYTES}`
@@ -78,13 +84,12 @@ function checkedData(data: EventInput['data']): string {
   })
 }
 
-function isObjectText(text: string | undefined): text is string {
-  if (text === undefined || !/^\s*\{/.test(text)) return false
+function parsedObject(text: string | undefined): unknown {
+  if (text === undefined || !/^\s*\{/.test(text)) return null
   try {
-    JSON.parse(text)
-    return true
+    return JSON.parse(text)
   } catch {
-    return false
+    return null
   }
 }
 

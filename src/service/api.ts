@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm'
 import packageJson from '../../package.json' with { type: 'json' }
+import { makeAudit } from '../auth/audit.ts'
 import { makeIdempotency } from '../auth/idempotency.ts'
 import { makeOrgs } from '../auth/orgs.ts'
 import { makeAuthorize } from '../auth/principal.ts'
@@ -13,6 +14,9 @@ import type { Config } from '../config.ts'
 import { notFound } from '../core/error.ts'
 import type { DbTx } from '../db/pool.ts'
 import { makeHistory } from '../history/history.ts'
+import { pingSubscription } from '../history/ping.ts'
+import { makeRecover } from '../history/recover.ts'
+import { makeStats } from '../history/stats.ts'
 import { createApp } from '../http/app.ts'
 import { makeIntegrations } from '../integrations/integrations.ts'
 import { makeSubscriptions } from '../integrations/subscriptions.ts'
@@ -26,14 +30,18 @@ import { makeTools } from './tools.ts'
 /** The API on its resources: every feature made, each given what it needs of the others. */
 export async function makeApi(config: Config, resources: Resources, log: Log) {
   const { db, pool, keyring, egress, jobs, newId } = resources
+  const retentionDays = config.RETENTION_DAYS
   const urlProblem = (url: string, network: 'public' | 'internal') => {
     const verdict = egress.judge(url, network)
     return verdict.isAllowed ? null : verdict.reason
   }
   const emitIn = (tx: DbTx, event: EventInput) => emit(fromDrizzle(tx, sql), event)
 
+  const audit = makeAudit({ db })
+  const writeAudit = audit.record
   const integrations = makeIntegrations({
     db,
+    audit: writeAudit,
     keyring,
     findProvider,
     newId,
@@ -41,6 +49,8 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
   })
   const subscriptions = makeSubscriptions({
     db,
+    audit: writeAudit,
+    nowMs: Date.now,
     keyring,
     newId,
     urlProblem,
@@ -88,7 +98,16 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
     providers: PROVIDERS,
     integrations,
     subscriptions,
-    history: makeHistory({ db: pool }),
+    audit,
+    history: makeHistory({ db: pool, audit: writeAudit }),
+    recover: makeRecover({ db: pool, audit: writeAudit, nowMs: Date.now, retentionDays }),
+    stats: makeStats({ db: pool, nowMs: Date.now, retentionDays }),
+    ping: async (orgId, integrationId, webhookId, by) => {
+      const sent = await pingSubscription(pool, orgId, integrationId, webhookId)
+      await audit.record({ orgId, principalId: by, action: 'webhook.tested', target: webhookId })
+      return sent
+    },
+    pumpRecoveries: jobs.recover,
     catalog,
     definitions,
     runs,

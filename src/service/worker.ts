@@ -2,10 +2,15 @@ import packageJson from '../../package.json' with { type: 'json' }
 import type { Config } from '../config.ts'
 import { openPool } from '../db/pool.ts'
 import { type LaneConfig, makeAttempt } from '../delivery/attempt.ts'
+import { claimDue } from '../delivery/claim.ts'
 import { makeDispatcher } from '../delivery/dispatcher.ts'
+import { holdLanes } from '../delivery/hold.ts'
+import { loadLanes } from '../delivery/lane-row.ts'
 import { makeLanes } from '../delivery/lanes.ts'
-import { claimDue, holdLane, loadLanes, promoteDue, recordAttempts } from '../delivery/queries.ts'
+import { recordAttempts } from '../delivery/record.ts'
 import { makeRecorder } from '../delivery/recorder.ts'
+import { promoteDue, tendLanes } from '../delivery/tend.ts'
+import { makePumpRecoveries } from '../history/recovery-pump.ts'
 import { makeMaintain } from '../history/retention.ts'
 import { makeOpenLane } from '../integrations/open-lane.ts'
 import { fanOut } from '../outbox/relay.ts'
@@ -13,8 +18,7 @@ import { getProvider } from '../providers/registry.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Resources } from './resources.ts'
 
-const LEASE_MS = 30_000
-const ATTEMPT_TIMEOUT_MS = 15_000
+const MAX_ATTEMPT_MS = 15_000
 const LANE_CONCURRENCY = 256
 const DRAIN_MS = 30_000
 
@@ -27,6 +31,9 @@ export async function runWorker(
   signal: AbortSignal,
 ): Promise<void> {
   const { egress, keyring, jobs } = resources
+  const leaseMs = config.LEASE_SECONDS * 1000
+  // So that a try which starts in the first half of its lease ends within it.
+  const attemptTimeoutMs = Math.min(MAX_ATTEMPT_MS, leaseMs / 2)
   // Its own pool: the hot statements are few and known, must use their indexes whatever the statistics say, and may be
   // allowed not to wait for the disk.
   const hot = openPool({
@@ -45,14 +52,15 @@ export async function runWorker(
     record: (records) => recordAttempts(hot, records),
     log,
     flushMs: 5,
-    giveUpMs: LEASE_MS * 2,
+    giveUpMs: leaseMs * 2,
     onRecorded: () => dispatcher.slotsFreed(),
   })
   const dispatcher = makeDispatcher({
     relay: (limit) => fanOut(hot, limit),
     promote: (limit) => promoteDue(hot, limit),
     claim: (claim) => claimDue(hot, claim),
-    holdLane: (id) => holdLane(hot, id),
+    tend: () => tendLanes(hot),
+    holdLanes: (ids) => holdLanes(hot, ids),
     lanesOf: makeLanes<LaneConfig>({
       load: (ids) => loadLanes(hot, ids),
       open: makeOpenLane({
@@ -69,7 +77,7 @@ export async function runWorker(
     attempt: makeAttempt({
       send: egress.send,
       nowMs: Date.now,
-      timeoutMs: ATTEMPT_TIMEOUT_MS,
+      timeoutMs: attemptTimeoutMs,
       userAgent: `Patchbay/${packageJson.version}`,
     }),
     recorder,
@@ -78,10 +86,13 @@ export async function runWorker(
     concurrency: config.WORKER_CONCURRENCY,
     laneConcurrency: LANE_CONCURRENCY,
     pollMs: 250,
-    leaseMs: LEASE_MS,
+    leaseMs,
+    attemptTimeoutMs,
     graceMs: 8000,
   })
   await jobs.workDispatch(() => dispatcher.drain(DRAIN_MS))
   await jobs.workMaintenance(maintain)
+  const pumpRecoveries = makePumpRecoveries({ db: resources.pool, log, wake: jobs.wake })
+  await jobs.workRecovery(() => pumpRecoveries(signal))
   await dispatcher.run(signal)
 }

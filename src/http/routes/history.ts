@@ -2,6 +2,7 @@ import { z } from '@hono/zod-openapi'
 import { decodeCursor } from '../../core/cursor.ts'
 import { DELIVERY_STATUSES } from '../../core/delivery.ts'
 import { MAX_HOST_ID_LENGTH } from '../../core/event.ts'
+import { VERDICTS } from '../../history/explain.ts'
 import type { makeHistory } from '../../history/history.ts'
 import type { EventInput } from '../../outbox/emit.ts'
 import { exactData } from '../exact-json.ts'
@@ -30,6 +31,8 @@ const delivery = z
     status: z.enum(DELIVERY_STATUSES),
     attempts: z.int(),
     nextAttemptAt: time.nullable(),
+    waitsFor: z.string().nullable().openapi({ description: 'What an owed delivery waits for' }),
+    hasBody: z.boolean().openapi({ description: 'false: past its retention, cannot be resent' }),
     lastStatusCode: z.int().nullable(),
     lastError: z.string().nullable(),
     createdAt: time,
@@ -147,6 +150,38 @@ const retryDelivery = route({
   responses: { 202: json(z.object({ delivery }), 'Owed again, outside the schedule') },
 })
 
+const cancelDelivery = route({
+  method: 'post',
+  path: '/orgs/{orgId}/deliveries/{deliveryId}/cancel',
+  tags: ['Deliveries'],
+  summary: 'End a delivery that is owed',
+  middleware,
+  request: { params: deliveryParam },
+  responses: { 200: json(z.object({ delivery }), 'Canceled; the history says so') },
+})
+
+const explainEvent = route({
+  method: 'get',
+  path: '/orgs/{orgId}/events/{eventId}/explain',
+  tags: ['Events'],
+  summary: 'Why a subscription did or did not get an event',
+  middleware,
+  request: { params: eventParam, query: z.object({ webhookId: uuid }) },
+  responses: {
+    200: json(
+      z
+        .object({
+          verdict: z.enum(VERDICTS),
+          reason: z.string(),
+          deliveryId: uuid.nullable(),
+          nextAttemptAt: time.nullable(),
+        })
+        .openapi('Explanation'),
+      'In a word, and in a sentence',
+    ),
+  },
+})
+
 export interface HistoryRoutesDeps {
   readonly history: ReturnType<typeof makeHistory>
   readonly emit: (event: EventInput) => Promise<string>
@@ -205,8 +240,17 @@ export function historyRoutes({ history, emit, wake }: HistoryRoutesDeps) {
     })
     .openapi(retryDelivery, async (c) => {
       const { orgId, deliveryId } = c.req.valid('param')
-      const delivery = await history.retry(orgId, deliveryId)
+      const delivery = await history.retry(orgId, deliveryId, c.get('principal').id)
       wake()
       return c.json({ delivery }, 202)
+    })
+    .openapi(cancelDelivery, async (c) => {
+      const { orgId, deliveryId } = c.req.valid('param')
+      const by = c.get('principal').id
+      return c.json({ delivery: await history.cancel(orgId, deliveryId, by) }, 200)
+    })
+    .openapi(explainEvent, async (c) => {
+      const { orgId, eventId } = c.req.valid('param')
+      return c.json(await history.explain(orgId, eventId, c.req.valid('query').webhookId), 200)
     })
 }

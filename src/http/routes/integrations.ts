@@ -107,7 +107,8 @@ export function integrationRoutes(integrations: ReturnType<typeof makeIntegratio
       return c.json(await integrations.list(c.req.valid('param').orgId, page), 200)
     })
     .openapi(create, async (c) => {
-      const created = await integrations.create(c.req.valid('param').orgId, c.req.valid('json'))
+      const { orgId } = c.req.valid('param')
+      const created = await integrations.create(orgId, c.req.valid('json'), c.get('principal').id)
       return c.json({ integration: created }, 201)
     })
     .openapi(get, async (c) => {
@@ -116,12 +117,13 @@ export function integrationRoutes(integrations: ReturnType<typeof makeIntegratio
     })
     .openapi(patch, async (c) => {
       const { orgId, integrationId } = c.req.valid('param')
-      const changed = await integrations.update(orgId, integrationId, c.req.valid('json'))
+      const by = c.get('principal').id
+      const changed = await integrations.update(orgId, integrationId, c.req.valid('json'), by)
       return c.json({ ok: true as const, integration: changed }, 200)
     })
     .openapi(remove, async (c) => {
       const { orgId, integrationId } = c.req.valid('param')
-      await integrations.remove(orgId, integrationId)
+      await integrations.remove(orgId, integrationId, c.get('principal').id)
       return c.json({ ok: true as const }, 200)
     })
 }

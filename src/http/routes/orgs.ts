@@ -1,14 +1,25 @@
 import { z } from '@hono/zod-openapi'
+import type { makeAudit } from '../../auth/audit.ts'
 import type { makeOrgs } from '../../auth/orgs.ts'
 import { ROLES } from '../../auth/permissions.ts'
 import { decodeCursor } from '../../core/cursor.ts'
 import { isOrgId } from '../../core/id.ts'
 import { requires, requiresSuperadmin } from '../middleware/auth.ts'
 import { makeRouter, route } from '../route.ts'
-import { body, json, nextCursor, ok, orgParam, pageQuery, time } from '../schemas.ts'
+import { body, json, nextCursor, ok, orgParam, pageQuery, time, uuid } from '../schemas.ts'
 
 const org = z.object({ id: z.string(), name: z.string(), createdAt: time }).openapi('Org')
 const member = z.object({ userId: z.string(), role: z.enum(ROLES) }).openapi('Member')
+const auditEntry = z
+  .object({
+    id: uuid,
+    at: time,
+    principal: z.string(),
+    action: z.string().openapi({ example: 'webhook.updated' }),
+    target: z.string(),
+    detail: z.record(z.string(), z.unknown()),
+  })
+  .openapi('AuditEntry')
 const userParam = orgParam.extend({ userId: z.string().min(1).max(256) })
 const tags = ['Orgs']
 
@@ -82,7 +93,24 @@ const deleteMember = route({
   responses: { 200: json(ok, 'Removed') },
 })
 
-export function orgRoutes(orgs: ReturnType<typeof makeOrgs>) {
+const listAudit = route({
+  method: 'get',
+  path: '/orgs/{orgId}/audit',
+  tags,
+  summary: 'Who changed what',
+  middleware: requires('org:tools:manage'),
+  request: { params: orgParam, query: pageQuery },
+  responses: {
+    200: json(z.object({ entries: z.array(auditEntry), nextCursor }), 'Newest first'),
+  },
+})
+
+export interface OrgRoutesDeps {
+  readonly orgs: ReturnType<typeof makeOrgs>
+  readonly audit: ReturnType<typeof makeAudit>
+}
+
+export function orgRoutes({ orgs, audit }: OrgRoutesDeps) {
   return makeRouter()
     .openapi(createOrg, async (c) => c.json({ org: await orgs.create(c.req.valid('json')) }, 201))
     .openapi(listOrgs, async (c) => {
@@ -105,5 +133,10 @@ export function orgRoutes(orgs: ReturnType<typeof makeOrgs>) {
       const { orgId, userId } = c.req.valid('param')
       await orgs.removeMember(orgId, userId)
       return c.json({ ok: true as const }, 200)
+    })
+    .openapi(listAudit, async (c) => {
+      const { limit, cursor } = c.req.valid('query')
+      const page = { limit, after: decodeCursor(cursor) }
+      return c.json(await audit.list(c.req.valid('param').orgId, page), 200)
     })
 }

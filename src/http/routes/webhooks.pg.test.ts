@@ -1,7 +1,8 @@
 import { afterAll, describe, expect, test } from 'vitest'
 import { openTestApi } from '../../../test/fixtures/api.ts'
 import { addDeliveries } from '../../../test/fixtures/lanes.ts'
-import { holdLane, promoteDue } from '../../delivery/queries.ts'
+import { holdLanes } from '../../delivery/hold.ts'
+import { promoteDue, tendLanes } from '../../delivery/tend.ts'
 
 const api = await openTestApi()
 afterAll(() => api[Symbol.asyncDispose]())
@@ -114,6 +115,10 @@ test.each([
   ['a negative wait', { retrySchedule: [5, -1] }, 'retrySchedule'],
   ['a wait of half a second', { retrySchedule: [0.5] }, 'retrySchedule'],
   ['waits over 30 days', { retrySchedule: [2_592_001] }, 'retrySchedule'],
+  ['21 waits', { retrySchedule: Array.from({ length: 21 }, () => 1) }, 'retrySchedule'],
+  ['a rate of zero', { rateLimit: { perSecond: 0 } }, 'rateLimit.perSecond'],
+  ['a negative rate', { rateLimit: { perSecond: -1 } }, 'rateLimit.perSecond'],
+  ['an order that is none', { ordering: 'fifo' }, 'ordering'],
   ['an age of zero', { maxAgeSeconds: 0 }, 'maxAgeSeconds'],
   ['a content that is neither', { content: 'half' }, 'content'],
 ])('%s is refused with its field, when created and when changed', async (_, wrong, field) => {
@@ -126,15 +131,20 @@ test.each([
   expect((await api.call('GET', one, { token })).body.webhook).toEqual(body.webhook)
 })
 
-test.each([
-  ['rateLimit', { rateLimit: { perSecond: 5 } }],
-  ['ordering', { ordering: 'conversation' }],
-])('%s is not promised where nobody keeps it', async (field, asked) => {
-  const answer = await api.call('POST', path, { token, json: { ...good, ...asked } })
-  expect(answer).toMatchObject({
-    status: 422,
-    body: { error: 'UNPROCESSABLE', details: [{ path: field }] },
-  })
+test('a rate, an order and a schedule come back as they were asked for, and can be taken back', async () => {
+  const asked = {
+    rateLimit: { perSecond: 0.5 },
+    ordering: 'conversation',
+    retrySchedule: [],
+    maxAgeSeconds: 60,
+    content: 'full',
+  }
+  const { body } = await api.call('POST', path, { token, json: { ...good, ...asked } })
+  expect(body.webhook).toMatchObject(asked)
+  const plain = { rateLimit: null, ordering: 'none', retrySchedule: null, maxAgeSeconds: null }
+  const one = `${path}/${body.webhook.id}`
+  const changed = await api.call('PATCH', one, { token, json: plain })
+  expect(changed.body.webhook).toMatchObject({ ...plain, content: 'full' })
 })
 
 test('rateLimit null and ordering none are what there is anyway', async () => {
@@ -173,11 +183,12 @@ describe('what is owed', () => {
     const { subscriptionId, one } = await subscribe(2)
     const off = await api.call('PATCH', one, { token, json: { isActive: false } })
     expect(off.body.webhook.health.owed).toBe(2)
-    await holdLane(pool, subscriptionId)
+    await holdLanes(pool, [subscriptionId])
     const held = { status: 'owed', state: 'held' }
     expect(await statesOf(subscriptionId)).toEqual([held, held])
     expect(await promoteDue(pool, 10)).toBe(0)
     await api.call('PATCH', one, { token, json: { isActive: true } })
+    await tendLanes(pool)
     const ready = { status: 'owed', state: 'ready' }
     expect(await statesOf(subscriptionId)).toEqual([ready, ready])
   })
@@ -185,11 +196,11 @@ describe('what is owed', () => {
   test('is not resumed by the integration while the subscription stays disabled', async () => {
     const { subscriptionId, one } = await subscribe(1)
     await api.call('PATCH', one, { token, json: { isActive: false } })
-    await holdLane(pool, subscriptionId)
+    await holdLanes(pool, [subscriptionId])
     const integration = path.replace('/webhooks', '')
     await api.call('PATCH', integration, { token, json: { isEnabled: false } })
     await api.call('PATCH', integration, { token, json: { isEnabled: true } })
-    await holdLane(pool, subscriptionId)
+    await holdLanes(pool, [subscriptionId])
     expect(await statesOf(subscriptionId)).toEqual([{ status: 'owed', state: 'held' }])
   })
 

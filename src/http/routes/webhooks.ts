@@ -1,6 +1,5 @@
 import { z } from '@hono/zod-openapi'
 import { decodeCursor } from '../../core/cursor.ts'
-import { AppError } from '../../core/error.ts'
 import type { makeSubscriptions } from '../../integrations/subscriptions.ts'
 import { requires } from '../middleware/auth.ts'
 import { makeRouter, route } from '../route.ts'
@@ -36,6 +35,9 @@ const webhook = z
     health: z.object({
       state: z.enum(['healthy', 'failing', 'open', 'disabled']),
       consecutiveFailures: z.int(),
+      failingSince: time.nullable(),
+      lastError: z.string().nullable(),
+      nextProbeAt: time.nullable().openapi({ description: 'Of an open circuit' }),
       lastDeliveredAt: time.nullable(),
       owed: z.int(),
     }),
@@ -50,15 +52,20 @@ const input = z.strictObject({
   description: z.string().max(1000).nullable().optional(),
   isActive: z.boolean().optional(),
   headers: z.record(z.string(), z.string()).optional(),
-  rateLimit: rateLimit.nullable().optional(),
-  ordering: z.enum(['none', 'conversation']).optional(),
+  rateLimit: rateLimit.nullable().optional().openapi({
+    description: 'Requests a second at most, over all workers together',
+  }),
+  ordering: z.enum(['none', 'conversation']).optional().openapi({
+    description: '`conversation`: one at a time for each conversation, in the order of commit',
+  }),
   maxAgeSeconds: z.int().min(1).max(2_592_000).nullable().optional(),
   retrySchedule: z.array(z.number()).nullable().optional(),
   content: z.enum(['thin', 'full']).optional(),
 })
 
+export const webhookPath = '/orgs/{orgId}/integrations/{integrationId}/webhooks/{webhookId}'
 const integrationParam = orgParam.extend({ integrationId: uuid })
-const param = integrationParam.extend({ webhookId: uuid })
+export const webhookParam = integrationParam.extend({ webhookId: uuid })
 const tags = ['Webhooks']
 const middleware = requires('org:tools:manage')
 const path = '/orgs/{orgId}/integrations/{integrationId}/webhooks'
@@ -87,43 +94,33 @@ const create = route({
 
 const get = route({
   method: 'get',
-  path: `${path}/{webhookId}`,
+  path: webhookPath,
   tags,
   summary: 'One subscription with its health',
   middleware,
-  request: { params: param },
+  request: { params: webhookParam },
   responses: { 200: json(z.object({ webhook }), 'Without its secret') },
 })
 
 const patch = route({
   method: 'patch',
-  path: `${path}/{webhookId}`,
+  path: webhookPath,
   tags,
   summary: 'Change, disable or enable a subscription',
   middleware,
-  request: { params: param, body: body(input.partial()) },
+  request: { params: webhookParam, body: body(input.partial()) },
   responses: { 200: json(ok.extend({ webhook }), 'As it is now') },
 })
 
 const remove = route({
   method: 'delete',
-  path: `${path}/{webhookId}`,
+  path: webhookPath,
   tags,
   summary: 'Delete a subscription',
   middleware,
-  request: { params: param },
+  request: { params: webhookParam },
   responses: { 200: json(ok, 'Deleted; what was owed is canceled, the history stays') },
 })
-
-/** These two are part of the contract and not enforced by this version: a promise nobody keeps is refused. */
-function assertEnforced(wanted: { rateLimit?: unknown; ordering?: string | undefined }): void {
-  const refuse = (path: string) => {
-    const message = 'is not enforced by this version of Patchbay; leave it out'
-    throw new AppError('UNPROCESSABLE', `${path}: ${message}`, { details: [{ path, message }] })
-  }
-  if (wanted.rateLimit != null) refuse('rateLimit')
-  if (wanted.ordering === 'conversation') refuse('ordering')
-}
 
 export function webhookRoutes(subscriptions: ReturnType<typeof makeSubscriptions>) {
   return makeRouter()
@@ -135,8 +132,8 @@ export function webhookRoutes(subscriptions: ReturnType<typeof makeSubscriptions
     })
     .openapi(create, async (c) => {
       const { orgId, integrationId } = c.req.valid('param')
-      assertEnforced(c.req.valid('json'))
-      return c.json(await subscriptions.create(orgId, integrationId, c.req.valid('json')), 201)
+      const by = c.get('principal').id
+      return c.json(await subscriptions.create(orgId, integrationId, c.req.valid('json'), by), 201)
     })
     .openapi(get, async (c) => {
       const { orgId, integrationId, webhookId } = c.req.valid('param')
@@ -145,13 +142,13 @@ export function webhookRoutes(subscriptions: ReturnType<typeof makeSubscriptions
     .openapi(patch, async (c) => {
       const { orgId, integrationId, webhookId } = c.req.valid('param')
       const change = c.req.valid('json')
-      assertEnforced(change)
-      const changed = await subscriptions.update(orgId, integrationId, webhookId, change)
+      const by = c.get('principal').id
+      const changed = await subscriptions.update(orgId, integrationId, webhookId, change, by)
       return c.json({ ok: true as const, webhook: changed }, 200)
     })
     .openapi(remove, async (c) => {
       const { orgId, integrationId, webhookId } = c.req.valid('param')
-      await subscriptions.remove(orgId, integrationId, webhookId)
+      await subscriptions.remove(orgId, integrationId, webhookId, c.get('principal').id)
       return c.json({ ok: true as const }, 200)
     })
 }

@@ -2,15 +2,11 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
 import { addDeliveries, addLane, type TestLane } from '../../test/fixtures/lanes.ts'
-import {
-  type AttemptRecord,
-  type Claim,
-  claimDue,
-  holdLane,
-  loadLanes,
-  promoteDue,
-  recordAttempts,
-} from './queries.ts'
+import { type Claim, claimDue } from './claim.ts'
+import { holdLanes } from './hold.ts'
+import { loadLanes } from './lane-row.ts'
+import { type AttemptRecord, recordAttempts } from './record.ts'
+import { promoteDue } from './tend.ts'
 
 const NO_LANE = '00000000-0000-0000-0000-000000000000'
 
@@ -119,7 +115,7 @@ describe(claimDue, () => {
     ])
     // Since it was recorded, not since it occurred.
     expect(deliveries[0]?.age_s).toBeLessThan(60)
-    expect(await claim()).toEqual({ deliveries: [], deadLanes: [] })
+    expect(await claim()).toEqual({ deliveries: [], stoppedLanes: [] })
   })
 
   test('shares its slots: a lane of 5,000 leaves room for a lane of one', async () => {
@@ -169,7 +165,7 @@ describe(claimDue, () => {
     const lane = await addLane(database.pool, orgId)
     await addDeliveries(database.pool, lane)
     await query('update patchbay.org_integrations set is_enabled = false')
-    expect(await claim()).toEqual({ deliveries: [], deadLanes: [lane.subscriptionId] })
+    expect(await claim()).toEqual({ deliveries: [], stoppedLanes: [lane.subscriptionId] })
   })
 
   test('an event that is gone is told as such', async () => {
@@ -179,21 +175,21 @@ describe(claimDue, () => {
   })
 })
 
-describe(holdLane, () => {
+describe(holdLanes, () => {
   test('holds what is ready while the subscription is disabled', async () => {
     const lane = await addLane(database.pool, orgId)
     const [id = ''] = await addDeliveries(database.pool, lane)
     await query('update patchbay.webhook_subscriptions set is_active = false')
-    await holdLane(database.pool, lane.subscriptionId)
+    await holdLanes(database.pool, [lane.subscriptionId])
     expect(await rowOf(id)).toMatchObject({ ready: false, is_held: true, lease_token: null })
-    expect(await claim()).toEqual({ deliveries: [], deadLanes: [] })
+    expect(await claim()).toEqual({ deliveries: [], stoppedLanes: [] })
     expect(await promoteDue(database.pool, 10)).toBe(0)
   })
 
   test('leaves a lane alone that was enabled meanwhile', async () => {
     const lane = await addLane(database.pool, orgId)
     const [id = ''] = await addDeliveries(database.pool, lane)
-    await holdLane(database.pool, lane.subscriptionId)
+    await holdLanes(database.pool, [lane.subscriptionId])
     expect(await rowOf(id)).toMatchObject({ ready: true })
   })
 
@@ -201,7 +197,7 @@ describe(holdLane, () => {
     const lane = await addLane(database.pool, orgId)
     const [id = ''] = await addDeliveries(database.pool, lane)
     await query('update patchbay.webhook_subscriptions set is_active = false, deleted_at = now()')
-    await holdLane(database.pool, lane.subscriptionId)
+    await holdLanes(database.pool, [lane.subscriptionId])
     expect(await rowOf(id)).toBeUndefined()
     expect(await logOf(id)).toMatchObject([{ outcome: 'canceled', is_final: true }])
   })
@@ -210,10 +206,10 @@ describe(holdLane, () => {
     const lane = await addLane(database.pool, orgId)
     const [id = ''] = await addDeliveries(database.pool, lane)
     await query('delete from patchbay.orgs where id = $1', [orgId])
-    expect((await claim()).deadLanes).toEqual([lane.subscriptionId])
-    await holdLane(database.pool, lane.subscriptionId)
+    expect((await claim()).stoppedLanes).toEqual([lane.subscriptionId])
+    await holdLanes(database.pool, [lane.subscriptionId])
     expect(await rowOf(id)).toBeUndefined()
-    expect((await claim()).deadLanes).toEqual([])
+    expect((await claim()).stoppedLanes).toEqual([])
   })
 })
 
@@ -306,7 +302,7 @@ describe(recordAttempts, () => {
     expect(recorded).toEqual(new Set([other.id]))
     expect(await rowOf(id)).toMatchObject({ lease_token: leaseToken })
     expect(await logOf(id)).toEqual([])
-    expect(await healthOf(lane)).toBeUndefined()
+    expect(await healthOf(lane)).toMatchObject({ last_delivered_at: null })
   })
 
   test('410 disables the subscription and says why', async () => {

@@ -1,0 +1,235 @@
+import type { Trigger } from '../core/delivery.ts'
+import type { Queryable } from '../db/pool.ts'
+
+/** A claimed delivery with its event, ready to be sent. Until `lease_token` is given back, nobody else may send it. */
+export interface ClaimedRow {
+  readonly delivery_id: string
+  readonly org_id: string
+  readonly subscription_id: string
+  readonly subscription_revision: number
+  readonly integration_revision: number
+  readonly lease_token: string
+  readonly attempt: number
+  readonly step: number
+  readonly trigger: Trigger
+  readonly is_resumable: boolean
+  readonly event_id: string
+  /** null: the event is gone (retention), only its id is left. */
+  readonly type: string | null
+  readonly conversation_id: string | null
+  readonly data: string
+  readonly occurred_at: string
+  /** Of the event, when it was claimed. */
+  readonly age_s: number
+  /** After the claim: the moment that a rate-limited lane has for it. null: at once. */
+  readonly send_after_ms: number | null
+}
+
+export interface Claim {
+  /** Rows at most, over all lanes. */
+  readonly slots: number
+  /** Rows at most of one lane. */
+  readonly perLane: number
+  /** Lanes at most; and only those after this subscription id. */
+  readonly lanes: number
+  readonly afterLane: string
+  /** Lanes that have enough in flight here already. */
+  readonly busyLanes: readonly string[]
+  readonly leaseMs: number
+  readonly leaseToken: string
+}
+
+/** How far ahead a claim takes moments of a rate-limited lane: longer than a poll, so that no moment passes unused. */
+const RATE_HORIZON_MS = 500
+/** A little slower than asked, so that what leaves late does not put one more into a receiver's second. */
+const RATE_MARGIN = 1.05
+
+/**
+ * Claims fairly: walks the lanes that have ready work by a loose index scan and takes a share of each, so a lane with a
+ * million rows costs its neighbours nothing.
+ *
+ * - A lane to which nothing may be sent is returned with no delivery in it, to be held: see `holdLanes`.
+ * - A lane with an open circuit gives what a person asked for, and one probe when its time has come.
+ * - A lane with a rate gives as many as it has moments in the next half second, and each row the moment that is its own:
+ *   the moments are taken from the lane's row, so all workers together keep the rate.
+ *
+ * `offset 0` and `any (array(…))` keep the planner to look-ups by index, whatever it guesses a parameter's limit to be.
+ */
+const CLAIM = `
+with recursive lane as (
+  (
+    select q.subscription_id, 1 as nth
+    from patchbay.delivery_queue as q
+    where q.ready and q.subscription_id > $4::uuid
+    order by q.subscription_id
+    limit 1
+  )
+  union all
+  select next.subscription_id, lane.nth + 1
+  from lane
+  cross join lateral (
+    select q.subscription_id
+    from patchbay.delivery_queue as q
+    where q.ready and q.subscription_id > lane.subscription_id
+    order by q.subscription_id
+    limit 1
+  ) as next
+  where lane.nth < $3::int
+),
+checked as materialized (
+  select
+    lane.subscription_id, s.revision as subscription_revision, i.revision as integration_revision,
+    coalesce(s.is_active and s.deleted_at is null and i.is_enabled and i.deleted_at is null, false) as is_live,
+    h.open_until is not null as is_open, s.rate_limit
+  from lane
+  left join patchbay.webhook_subscriptions as s on s.id = lane.subscription_id
+  left join patchbay.org_integrations as i on i.id = s.integration_id
+  left join patchbay.subscription_health as h on h.subscription_id = lane.subscription_id
+  where lane.subscription_id <> all ($5::uuid[])
+),
+share as materialized (
+  select least($2::int, greatest(1, ceil($1::float8 / greatest(1, count(*)))))::int as size
+  from checked
+  where is_live
+),
+probing as materialized (
+  select h.subscription_id
+  from patchbay.subscription_health as h
+  where h.subscription_id = any (array(select subscription_id from checked where is_live and is_open))
+    and h.open_until <= now()
+  for update skip locked
+),
+paced as materialized (
+  select h.subscription_id, greatest(h.next_slot_at, now()) as from_at
+  from patchbay.subscription_health as h
+  where h.subscription_id = any (array(select subscription_id from checked where is_live and rate_limit is not null))
+    and greatest(h.next_slot_at, now()) < now() + interval '${RATE_HORIZON_MS} ms'
+  for update skip locked
+),
+allowed as materialized (
+  select
+    c.subscription_id, c.is_open and p.subscription_id is null as is_urgent_only, p.subscription_id is not null as is_probe,
+    r.from_at, ${RATE_MARGIN} / c.rate_limit as gap_s,
+    least(
+      case when p.subscription_id is null then (select size from share) else 1 end,
+      case when c.rate_limit is null then 2147483647
+        else ceil(extract(epoch from now() + interval '${RATE_HORIZON_MS} ms' - r.from_at) * c.rate_limit / ${RATE_MARGIN}) end
+    )::int as size
+  from checked as c
+  left join probing as p using (subscription_id)
+  left join paced as r using (subscription_id)
+  where c.is_live and (c.rate_limit is null or r.subscription_id is not null)
+),
+first_in_line as materialized (
+  select a.subscription_id, q.id
+  from allowed as a
+  cross join lateral (
+    select q.id
+    from patchbay.delivery_queue as q
+    where q.ready and q.subscription_id = a.subscription_id
+    order by q.id
+    limit a.size
+    for update skip locked
+  ) as q
+  where not a.is_urgent_only
+  limit $1::int
+),
+urgent as materialized (
+  select a.subscription_id, q.id
+  from allowed as a
+  cross join lateral (
+    select q.id
+    from patchbay.delivery_queue as q
+    where q.ready and q.trigger in ('manual', 'test') and q.subscription_id = a.subscription_id
+    order by q.id
+    limit a.size
+    for update skip locked
+  ) as q
+  where a.is_urgent_only
+),
+picked as materialized (
+  select subscription_id, id from urgent union all select subscription_id, id from first_in_line
+  limit $1::int
+),
+timed as materialized (
+  select p.id, p.subscription_id,
+    extract(epoch from a.from_at - now()) * 1000
+      + (row_number() over (partition by p.subscription_id order by p.id) - 1) * a.gap_s * 1000 as send_after_ms
+  from picked as p
+  join allowed as a using (subscription_id)
+),
+marked as (
+  update patchbay.subscription_health as h
+  set
+    next_slot_at = case when t.from_at is null then h.next_slot_at
+      else t.from_at + make_interval(secs => t.taken * t.gap_s) end,
+    open_until = case when t.is_probe then now() + make_interval(secs => $6::float8 / 1000) else h.open_until end,
+    probe_at = case when t.is_probe then now() + make_interval(secs => $6::float8 / 1000) else h.probe_at end,
+    probe_token = case when t.is_probe then $7::uuid else h.probe_token end
+  from (
+    select a.subscription_id, a.from_at, a.gap_s, a.is_probe, count(*)::int as taken
+    from allowed as a
+    join picked as p using (subscription_id)
+    where a.from_at is not null or a.is_probe
+    group by a.subscription_id, a.from_at, a.gap_s, a.is_probe
+  ) as t
+  where h.subscription_id = t.subscription_id
+),
+leased as materialized (
+  update patchbay.delivery_queue as q
+  set ready = false, lease_token = $7::uuid, due_at = now() + make_interval(secs => $6::float8 / 1000)
+  where q.id = any (array(select id from picked))
+  returning q.*
+)
+select
+  l.id as delivery_id, l.org_id, l.subscription_id, c.subscription_revision, c.integration_revision,
+  l.lease_token, l.attempt, l.step::int as step, l.trigger, l.resume_at is not null as is_resumable, l.event_id,
+  e.type, e.conversation_id, e.data, e.occurred_at,
+  extract(epoch from now() - patchbay.id_time(l.event_id))::float8 as age_s,
+  t.send_after_ms::float8 as send_after_ms
+from leased as l
+join checked as c using (subscription_id)
+join timed as t on t.id = l.id
+left join lateral (
+  select o.type, o.conversation_id, o.data::text as data,
+    to_char(o.occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as occurred_at
+  from patchbay.outbox_events as o
+  where o.id = l.event_id
+  offset 0
+) as e on true
+union all
+select
+  null, '', c.subscription_id, null, null, null, null, null, null, null, null, null, null, null, null, null, null
+from checked as c
+where not c.is_live or c.is_open`
+
+export interface Claimed {
+  readonly deliveries: ClaimedRow[]
+  /** Lanes with ready work that may not be sent now: disabled, deleted, or with an open circuit. */
+  readonly stoppedLanes: string[]
+}
+
+export async function claimDue(db: Queryable, claim: Claim): Promise<Claimed> {
+  const { rows } = await db.query<Omit<ClaimedRow, 'delivery_id'> & { delivery_id: string | null }>(
+    {
+      name: 'claim_due',
+      text: CLAIM,
+      values: [
+        claim.slots,
+        claim.perLane,
+        claim.lanes,
+        claim.afterLane,
+        claim.busyLanes,
+        claim.leaseMs,
+        claim.leaseToken,
+      ],
+    },
+  )
+  const deliveries: ClaimedRow[] = []
+  const stoppedLanes: string[] = []
+  for (const row of rows) {
+    if (row.delivery_id === null) stoppedLanes.push(row.subscription_id)
+    else deliveries.push(row as ClaimedRow)
+  }
+  return { deliveries, stoppedLanes }
+}

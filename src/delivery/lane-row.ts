@@ -1,0 +1,29 @@
+import type { Queryable } from '../db/pool.ts'
+
+export interface LaneRow {
+  readonly subscription_id: string
+  readonly org_id: string
+  readonly provider_key: string
+  readonly url: string
+  readonly sealed_url: Buffer | null
+  readonly secrets: Buffer
+  readonly headers: Buffer | null
+  readonly max_age_seconds: number | null
+  readonly retry_schedule: number[] | null
+  readonly content: 'thin' | 'full'
+  readonly subscription_revision: number
+  readonly integration_revision: number
+}
+
+const LANES = `
+select
+  s.id as subscription_id, s.org_id, i.provider_key, s.url, s.sealed_url, s.secrets, s.headers, s.max_age_seconds,
+  s.retry_schedule, s.content, s.revision as subscription_revision, i.revision as integration_revision
+from patchbay.webhook_subscriptions as s
+join patchbay.org_integrations as i on i.id = s.integration_id
+where s.id = any ($1::uuid[])`
+
+export async function loadLanes(db: Queryable, ids: readonly string[]): Promise<LaneRow[]> {
+  const { rows } = await db.query<LaneRow>({ name: 'load_lanes', text: LANES, values: [ids] })
+  return rows
+}
