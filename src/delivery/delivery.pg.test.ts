@@ -1,14 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { claimAll, DELIVERED, tried } from '../../test/fixtures/attempts.ts'
 import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
 import { addDeliveries, addLane, type TestLane } from '../../test/fixtures/lanes.ts'
 import { type Claim, claimDue } from './claim.ts'
 import { holdLanes } from './hold.ts'
 import { loadLanes } from './lane-row.ts'
-import { type AttemptRecord, recordAttempts } from './record.ts'
+import { recordAttempts } from './record.ts'
 import { promoteDue } from './tend.ts'
-
-const NO_LANE = '00000000-0000-0000-0000-000000000000'
 
 let database: TestDatabase
 let orgId: string
@@ -26,18 +25,7 @@ afterAll(() => database[Symbol.asyncDispose]())
 const query = async (text: string, values: unknown[] = []) =>
   (await database.pool.query(text, values)).rows
 
-async function claim(wanted: Partial<Claim> = {}) {
-  return claimDue(database.pool, {
-    slots: 100,
-    perLane: 100,
-    lanes: 100,
-    afterLane: NO_LANE,
-    busyLanes: [],
-    leaseMs: 30_000,
-    leaseToken: randomUUID(),
-    ...wanted,
-  })
-}
+const claim = (wanted: Partial<Claim> = {}) => claimAll(database, wanted)
 
 /** One delivery of a new lane, claimed. */
 async function claimOne(): Promise<{ lane: TestLane; id: string; leaseToken: string }> {
@@ -47,25 +35,6 @@ async function claimOne(): Promise<{ lane: TestLane; id: string; leaseToken: str
   await claim({ leaseToken })
   return { lane, id, leaseToken }
 }
-
-function tried(id: string, leaseToken: string, more: Partial<AttemptRecord> = {}): AttemptRecord {
-  return {
-    deliveryId: id,
-    leaseToken,
-    attempt: 1,
-    trigger: 'schedule',
-    outcome: 'failed',
-    next: 'retry',
-    afterMs: 5000,
-    statusCode: 500,
-    durationMs: 12,
-    error: 'HTTP 500',
-    snippet: 'no',
-    ...more,
-  }
-}
-
-const DELIVERED = { outcome: 'delivered', next: 'final', statusCode: 200, error: null } as const
 
 const rowOf = async (id: string) =>
   (
