@@ -1,0 +1,86 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { claimAll } from '../../test/fixtures/attempts.ts'
+import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
+import { addDeliveries, addLane, type TestLane } from '../../test/fixtures/lanes.ts'
+
+let database: TestDatabase
+let lane: TestLane
+beforeAll(async () => {
+  database = await openTestDatabase()
+})
+beforeEach(async () => {
+  await query(
+    'truncate patchbay.orgs, patchbay.delivery_queue, patchbay.outbox_events, patchbay.outbox_pending, patchbay.webhook_delivery_log, patchbay.subscription_health cascade',
+  )
+  lane = await addLane(database.pool, await database.addOrg())
+})
+afterAll(() => database[Symbol.asyncDispose]())
+
+const query = async (text: string, values: unknown[] = []) =>
+  (await database.pool.query(text, values)).rows
+const limitTo = (perSecond: number) =>
+  query('update patchbay.webhook_subscriptions set rate_limit = $1', [perSecond])
+/** The waits of what is claimed, in the order of their moments. */
+const waitsOf = async (wanted = {}) =>
+  (await claimAll(database, wanted)).deliveries
+    .map((row) => row.send_after_ms ?? Number.NaN)
+    .toSorted((a, b) => a - b)
+
+describe('a rate', () => {
+  test('gives each delivery a moment of its own, a little more than its share of a second apart', async () => {
+    await limitTo(10)
+    await addDeliveries(database.pool, lane, 50)
+    const waits = await waitsOf()
+    expect(waits).toHaveLength(5)
+    for (const [n, wait] of waits.entries()) expect(wait).toBeCloseTo(n * 105, 0)
+    expect(await waitsOf()).toEqual([])
+  })
+
+  test('of less than one a second gives one, and the next when its moment is near', async () => {
+    await limitTo(0.1)
+    await addDeliveries(database.pool, lane, 5)
+    expect(await waitsOf()).toEqual([0])
+    expect(await waitsOf()).toEqual([])
+    await query(`update patchbay.subscription_health set next_slot_at = now() + interval '400 ms'`)
+    const [wait] = await waitsOf()
+    expect(wait).toBeGreaterThan(300)
+    expect(await waitsOf()).toEqual([])
+  })
+
+  test('counts the moments of all workers together', async () => {
+    await limitTo(100)
+    await addDeliveries(database.pool, lane, 200)
+    const startedAt = performance.now()
+    const claims = await Promise.all(Array.from({ length: 6 }, () => waitsOf()))
+    const tookMs = performance.now() - startedAt
+    const { length } = claims.flat()
+    expect(length).toBeGreaterThan(40)
+    expect(length).toBeLessThanOrEqual(Math.ceil((500 + tookMs) / 10.5) + 1)
+  })
+
+  test('takes no moment for what a claim has no room for', async () => {
+    await limitTo(100)
+    await addDeliveries(database.pool, lane, 200)
+    expect(await waitsOf({ slots: 3 })).toHaveLength(3)
+    const [next] = await waitsOf()
+    expect(next).toBeLessThan(40)
+  })
+
+  test('holds for what a person asked for, too', async () => {
+    await limitTo(1)
+    await addDeliveries(database.pool, lane, 5)
+    await query(`update patchbay.delivery_queue set trigger = 'manual'`)
+    expect(await waitsOf()).toHaveLength(1)
+  })
+
+  test('of one lane leaves the others alone', async () => {
+    await limitTo(1)
+    const free = await addLane(database.pool, lane.orgId)
+    await addDeliveries(database.pool, lane, 5)
+    await addDeliveries(database.pool, free, 5)
+    const { deliveries } = await claimAll(database)
+    const ofFree = deliveries.filter((row) => row.subscription_id === free.subscriptionId)
+    expect(ofFree.map((row) => row.send_after_ms)).toEqual([null, null, null, null, null])
+    expect(deliveries).toHaveLength(6)
+  })
+})
