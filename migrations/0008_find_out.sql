@@ -1,5 +1,14 @@
 -- Why a subscription did or did not get an event; who changed what; and sending again what was missed.
 
+-- When an event was recorded, to the microsecond: `new_id()` keeps the part of the millisecond in `rand_a` (RFC 9562 §6.2).
+create function patchbay.id_moment(id uuid) returns timestamptz
+  language sql immutable strict parallel safe as $$
+    select to_timestamp(
+      (('x' || translate(left(id::text, 13), '-', ''))::bit(48)::bigint
+        + ('x' || substr(id::text, 16, 3))::bit(12)::int / 4096.0) / 1000.0
+    )
+  $$;
+
 -- What a subscription wanted, and whether anything could be sent to it, from `at` on. Kept by triggers.
 create table patchbay.subscription_states (
   subscription_id uuid not null,

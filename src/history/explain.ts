@@ -137,8 +137,9 @@ select s.at, s.is_live, s.reason, s.event_types, s.event_types && patchbay.patte
 from patchbay.subscription_states as s
 where s.subscription_id = $1
   and s.at >= coalesce((
-    select max(f.at) from patchbay.subscription_states as f where f.subscription_id = $1 and f.at <= $2
-  ), $2)
+    select max(f.at) from patchbay.subscription_states as f
+    where f.subscription_id = $1 and f.at <= patchbay.id_moment($2)
+  ), patchbay.id_moment($2))
 order by s.at
 limit 100`
 
@@ -165,7 +166,7 @@ export function makeExplain({ db }: { readonly db: Queryable }) {
     const [delivery] = found === null ? [] : await readDeliveries(db, orgId, [found.id])
     const states = await db.query<StateRow & Record<string, unknown>>({
       text: STATES,
-      values: [webhookId, event.at, event.type],
+      values: [webhookId, eventId, event.type],
     })
     return explain({
       eventType: event.type,

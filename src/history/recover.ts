@@ -46,7 +46,7 @@ const MATCHED = `
     and coalesce((
       select not t.is_live or t.event_types && patchbay.patterns_of(e.type)
       from patchbay.subscription_states as t
-      where t.subscription_id = $2 and t.at <= patchbay.id_time(e.id)
+      where t.subscription_id = $2 and t.at <= patchbay.id_moment(e.id)
       order by t.at desc
       limit 1
     ), true)`

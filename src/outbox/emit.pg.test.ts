@@ -74,6 +74,70 @@ describe(emit, () => {
   })
 })
 
+describe('an idempotency key', () => {
+  const once = (key: string) => ({ orgId, type: 'a', data: {}, idempotencyKey: key })
+
+  test('that two transactions race for is the first one’s that commits; the other waits and gets its id', async () => {
+    const before = await events()
+    const [first, second] = [await database.pool.connect(), await database.pool.connect()]
+    await first.query('begin')
+    await second.query('begin')
+    const id = await emit(first, once('raced'))
+    const waiting = emit(second, once('raced'))
+    await first.query('commit')
+    expect(await waiting).toBe(id)
+    await second.query('commit')
+    first.release()
+    second.release()
+    expect(await events()).toBe(before + 1)
+  })
+
+  test('goes to the second where the first rolls back', async () => {
+    const before = await events()
+    const [first, second] = [await database.pool.connect(), await database.pool.connect()]
+    await first.query('begin')
+    await second.query('begin')
+    const lost = await emit(first, once('taken over'))
+    const waiting = emit(second, once('taken over'))
+    await first.query('rollback')
+    const id = await waiting
+    await second.query('commit')
+    first.release()
+    second.release()
+    expect(id).not.toBe(lost)
+    expect(await emit(database.pool, once('taken over'))).toBe(id)
+    expect(await events()).toBe(before + 1)
+  })
+
+  test('is one org’s own', async () => {
+    const other = await database.addOrg()
+    const id = await emit(database.pool, once('shared'))
+    expect(await emit(database.pool, { ...once('shared'), orgId: other })).not.toBe(id)
+  })
+
+  test('is forgotten after seven days, and may then be used again', async () => {
+    const id = await emit(database.pool, once('old'))
+    const expiry = await database.pool.query(
+      `select extract(epoch from expires_at - now())::int as s from patchbay.outbox_keys where key = 'old'`,
+    )
+    expect(expiry.rows[0].s).toBeCloseTo(7 * 86_400, -2)
+    await database.pool.query(
+      `update patchbay.outbox_keys set expires_at = now() where key = 'old'`,
+    )
+    expect(await emit(database.pool, once('old'))).not.toBe(id)
+  })
+})
+
+describe('data of a type in the catalogue', () => {
+  test('that does not fit its schema is refused with its member, and nothing is written', async () => {
+    const before = await events()
+    await expect(
+      emit(database.pool, { orgId, type: 'tool.exec.success', data: { tool: 'a', runId: 'x' } }),
+    ).rejects.toMatchObject({ code: 'INVALID_BODY', details: [{ path: 'data.runId' }] })
+    expect(await events()).toBe(before)
+  })
+})
+
 describe('patchbay.emit_event', () => {
   test.each([
     [`'', '{}'`, 'PB001'],

@@ -226,6 +226,74 @@ describe('what is owed', () => {
   })
 })
 
+describe('the secret', () => {
+  const create = async () => {
+    const { body } = await api.call('POST', path, { token, json: good })
+    return { rotate: `${path}/${body.webhook.id}/rotate-secret`, secret: body.secret, body }
+  }
+
+  test('is rotated: the new one is shown once, the old one has an end', async () => {
+    const { rotate, secret } = await create()
+    const answer = await api.call('POST', rotate, { token })
+    expect(answer.status).toBe(200)
+    expect(Object.keys(answer.body)).toEqual(['secret', 'previousExpiresAt'])
+    expect(answer.body.secret).toMatch(/^whsec_/)
+    expect(answer.body.secret).not.toBe(secret)
+    const leftMs = Date.parse(answer.body.previousExpiresAt) - Date.now()
+    expect(leftMs / 1000).toBeCloseTo(86_400, -2)
+  })
+
+  test.each([
+    ['negative', -1],
+    ['over a week', 604_801],
+    ['no number', 'long'],
+  ])('is not rotated with an overlap that is %s', async (_, overlapSeconds) => {
+    const { rotate } = await create()
+    expect(await api.call('POST', rotate, { token, json: { overlapSeconds } })).toMatchObject({
+      status: 400,
+      body: { details: [{ path: 'overlapSeconds' }] },
+    })
+  })
+
+  test('has ten valid ones at most, and makes room when none is to stay', async () => {
+    const { rotate } = await create()
+    for (let n = 1; n < 10; n += 1) {
+      expect((await api.call('POST', rotate, { token, json: {} })).status).toBe(200)
+    }
+    expect(await api.call('POST', rotate, { token })).toMatchObject({
+      status: 409,
+      body: { error: 'CONFLICT', details: [{ path: 'overlapSeconds' }] },
+    })
+    const answer = await api.call('POST', rotate, { token, json: { overlapSeconds: 0 } })
+    expect(answer.status).toBe(200)
+    expect((await api.call('POST', rotate, { token })).status).toBe(200)
+  })
+})
+
+test('what people change stands in the audit log, with what opens content, and no secret', async () => {
+  const { body } = await api.call('POST', path, { token, json: good })
+  const { id } = body.webhook
+  const one = `${path}/${id}`
+  await api.call('PATCH', one, { token, json: { content: 'full', headers: { 'X-Key': 'hidden' } } })
+  const rotated = await api.call('POST', `${one}/rotate-secret`, { token })
+  await api.call('POST', `${one}/test`, { token })
+  await api.call('DELETE', one, { token })
+  const { body: log, text } = await api.call('GET', `/orgs/${orgId}/audit`, { token })
+  const entries = log.entries.filter((entry: { target: string }) => entry.target === id)
+  expect(entries).toMatchObject([
+    { action: 'webhook.deleted', principal: 'me' },
+    { action: 'webhook.tested' },
+    { action: 'webhook.secret_rotated', detail: { overlapSeconds: 86_400 } },
+    {
+      action: 'webhook.updated',
+      detail: { changed: ['headers', 'content'], content: { from: 'thin', to: 'full' } },
+    },
+    { action: 'webhook.created', detail: { content: 'thin', eventTypes: good.eventTypes } },
+  ])
+  expect(text).not.toContain('hidden')
+  expect(text).not.toContain(rotated.body.secret)
+})
+
 test('nothing of all this broke inside', () => {
   expect(api.broken).toEqual([])
 })
