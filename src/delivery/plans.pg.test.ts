@@ -3,6 +3,7 @@ import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
 import type { Queryable } from '../db/pool.ts'
+import { pumpRecovery } from '../history/recovery-pump.ts'
 import { fanOut } from '../outbox/relay.ts'
 import { claimDue } from './claim.ts'
 import { holdLanes } from './hold.ts'
@@ -62,6 +63,22 @@ async function fill(): Promise<void> {
   await pool.query(
     `select patchbay.emit_event('org-' || n % 2000 + 1, 'chat.turn.completed', '{}') from generate_series(1, 20000) as n`,
   )
+  // Every tenth row is held, every tenth lane is open and due for a probe, one has a recovery of many thousand items.
+  await pool.query(
+    `update patchbay.delivery_queue set due_at = 'infinity' where not ready and get_byte(uuid_send(id), 15) % 10 = 0`,
+  )
+  await pool.query(
+    `update patchbay.subscription_health set open_until = now(), probe_at = now(), consecutive_failures = 10
+     where get_byte(uuid_send(subscription_id), 15) % 10 = 0`,
+  )
+  await pool.query(
+    `with r as (
+       insert into patchbay.recoveries (org_id, subscription_id, since, until, statuses, matched, requested_by)
+       select org_id, id, now(), now(), '{failed}', 50000, 'me' from patchbay.webhook_subscriptions limit 1
+       returning id
+     )
+     insert into patchbay.recovery_items (recovery_id, event_id) select r.id, patchbay.new_id() from r, generate_series(1, 50000)`,
+  )
   await pool.query('analyze')
 }
 
@@ -116,18 +133,27 @@ describe.each([
     ['claimDue', ['delivery_queue_ready'], (db: Queryable) => claimDue(db, claim)],
     ['promoteDue', ['delivery_queue_due'], (db: Queryable) => promoteDue(db, 1000)],
     ['holdLanes', ['delivery_queue_ready'], (db: Queryable) => holdLanes(db, [randomUUID()])],
-    ['tendLanes', ['delivery_queue_held'], (db: Queryable) => tendLanes(db)],
+    [
+      'tendLanes',
+      ['delivery_queue_held', 'subscription_health_probe', 'subscription_health_resume'],
+      (db: Queryable) => tendLanes(db),
+    ],
     [
       'fanOut',
       ['outbox_pending_pkey', 'subscription_patterns_pkey'],
       (db: Queryable) => fanOut(db, 1000),
     ],
     ['recordAttempts', ['delivery_queue_pkey'], (db: Queryable) => recordAttempts(db, [record])],
+    [
+      'pumpRecovery',
+      ['recovery_items_pkey', 'delivery_queue_recovering'],
+      (db: Queryable) => pumpRecovery(db, randomUUID()),
+    ],
   ])('of %s uses %j and scans no whole table', async (_, indexes, call) => {
     const plan = await plansOf(call, isGeneric)
     for (const index of indexes) expect(plan).toContain(index)
     expect(plan).not.toMatch(
-      /Seq Scan on (delivery_queue|outbox_pending|outbox_events|webhook_subscriptions|subscription_patterns)/,
+      /Seq Scan on (delivery_queue|outbox_pending|outbox_events|webhook_subscriptions|subscription_|recovery_items)/,
     )
   })
 })

@@ -57,7 +57,10 @@ export function explain(facts: Facts): Explanation {
   }
   if (facts.subscriptionCreatedAt > facts.eventAt) {
     const at = facts.subscriptionCreatedAt.toISOString()
-    return because('created_later', `The subscription was created after the event, at ${at}.`)
+    return because(
+      'created_later',
+      `The subscription was created after the event, at ${at}. ${RECOVER_MISSED}`,
+    )
   }
   // An event meets its subscriptions when it is relayed, a moment after its transaction ended: a change may come before that.
   const against = facts.states.find((state) => !state.is_live || !state.wants)
@@ -70,7 +73,17 @@ export function explain(facts: Facts): Explanation {
         'not_subscribed',
         `It was subscribed to ${against.event_types.join(', ')}, not to ${facts.eventType}, since ${since}.`,
       )
-    : because('disabled_then', `It was disabled at that time, since ${since}: ${against.reason}`)
+    : because(
+        'disabled_then',
+        `It was disabled at that time, since ${since}: ${sentence(against.reason)} ${RECOVER_MISSED}`,
+      )
+}
+
+const RECOVER_MISSED = 'A recovery of what was missed sends it.'
+
+function sentence(text: string | null): string {
+  if (text === null) return 'no reason was given.'
+  return text.endsWith('.') ? text : `${text}.`
 }
 
 function ofDelivery(row: DeliveryRow): Explanation {
@@ -97,7 +110,7 @@ function ofDelivery(row: DeliveryRow): Explanation {
       return {
         ...known,
         verdict: 'failed',
-        reason: `It was given up at ${at} after ${tries}.${last}`,
+        reason: `It was given up at ${at} after ${tries}.${last} Nothing more is tried unless somebody retries or recovers it.`,
       }
     case 'expired':
       return {

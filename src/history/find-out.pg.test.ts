@@ -59,7 +59,7 @@ describe('why a subscription did or did not get an event', () => {
       [
         { next: 'final' },
         'failed',
-        /^It was given up at .*Z after 1 try\. The last one: HTTP 500\.$/,
+        /^It was given up at .*Z after 1 try\. The last one: HTTP 500\. Nothing more is tried unless /,
       ],
       [
         { outcome: 'expired', next: 'final', error: 'older than 5 s (maxAgeSeconds)' },

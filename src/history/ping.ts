@@ -12,7 +12,7 @@ with target as (
 event as (
   insert into patchbay.outbox_events (id, org_id, type, data, occurred_at, only_for)
   select patchbay.new_id(), t.org_id, 'webhook.test',
-    json_build_object('webhookId', t.id, 'message', 'A test, sent because somebody asked for it.'), now(), t.id
+    jsonb_build_object('webhookId', t.id, 'message', 'A test, sent because somebody asked for it.'), now(), t.id
   from target as t
   where t.is_live
   returning id, org_id, only_for
