@@ -47,6 +47,21 @@ describe('POST events', () => {
     })
   })
 
+  test('checks data of a type in the catalogue, and names the member that does not fit', async () => {
+    const { body } = await api.call('GET', '/event-types', { token })
+    expect(body.eventTypes.length).toBeGreaterThanOrEqual(8)
+    for (const { type, example, schema } of body.eventTypes) {
+      const good = await api.call('POST', path, { token, json: { type, data: example } })
+      expect(good.status).toBe(202)
+      const [member] = schema.required
+      const wrong = { ...example, [member]: [] }
+      expect(await api.call('POST', path, { token, json: { type, data: wrong } })).toMatchObject({
+        status: 400,
+        body: { error: 'INVALID_BODY', details: [{ path: `data.${member}` }] },
+      })
+    }
+  })
+
   test('keeps numbers as they were written', async () => {
     const data = '{"big":12345678901234567890,"exact":1.10,"small":0.1234567890123456789,"e":1E400}'
     const answer = await api.call('POST', path, {
@@ -184,9 +199,37 @@ describe('lists', async () => {
     })
   })
 
-  test('a delivery that is owed is sent again at once when asked for', async () => {
+  test('a delivery that is owed is canceled when asked for, explained, and not sent again', async () => {
     const { deliveries } = (await api.call('GET', `${base}/deliveries`, { token: pager.token }))
       .body
+    const [{ id, eventId }] = deliveries
+    const at = `${base}/deliveries/${id}`
+    const explain = `${base}/events/${eventId}/explain?webhookId=${webhook.id}`
+    expect((await api.call('GET', explain, { token: pager.token })).body.verdict).toBe('owed')
+    for (let n = 0; n < 2; n += 1) {
+      expect(await api.call('POST', `${at}/cancel`, { token: pager.token })).toMatchObject({
+        status: 200,
+        body: { delivery: { id, status: 'canceled', waitsFor: null, hasBody: true } },
+      })
+    }
+    expect((await api.call('GET', explain, { token: pager.token })).body).toMatchObject({
+      verdict: 'canceled',
+      deliveryId: id,
+    })
+    expect(await api.call('POST', `${at}/retry`, { token: pager.token })).toMatchObject({
+      status: 409,
+      body: { error: 'CONFLICT', details: [{ path: 'deliveryId' }] },
+    })
+    const nobody = await api.call('GET', `${base}/events/${eventId}/explain`, {
+      token: pager.token,
+    })
+    expect(nobody).toMatchObject({ status: 400, body: { details: [{ path: 'webhookId' }] } })
+  })
+
+  test('a delivery that is owed is sent again at once when asked for', async () => {
+    const { deliveries } = (
+      await api.call('GET', `${base}/deliveries?status=owed`, { token: pager.token })
+    ).body
     const at = `${base}/deliveries/${deliveries[0].id}`
     const answer = await api.call('POST', `${at}/retry`, { token: pager.token })
     expect(answer).toMatchObject({
