@@ -182,7 +182,7 @@ leased as materialized (
   returning q.*
 )
 select
-  l.id as delivery_id, l.org_id, l.subscription_id, c.subscription_revision, c.integration_revision,
+  'delivery' as kind, l.id as delivery_id, l.org_id, l.subscription_id, c.subscription_revision, c.integration_revision,
   l.lease_token, l.attempt, l.step::int as step, l.trigger, l.resume_at is not null as is_resumable, l.event_id,
   e.type, e.conversation_id, e.data, e.occurred_at,
   extract(epoch from now() - patchbay.id_time(l.event_id))::float8 as age_s,
@@ -199,37 +199,57 @@ left join lateral (
 ) as e on true
 union all
 select
-  null, '', c.subscription_id, null, null, null, null, null, null, null, null, null, null, null, null, null, null
+  'stopped', null, null, c.subscription_id, null, null, null, null, null, null, null, null, null, null, null, null, null, null
 from checked as c
-where not c.is_live or c.is_open`
+where not c.is_live or c.is_open
+union all
+(
+  select
+    'walked', null, null, w.subscription_id, null, null, null, w.nth, null, null, null, null, null, null, null, null, null, null
+  from lane as w
+  order by w.nth desc
+  limit 1
+)`
 
 export interface Claimed {
   readonly deliveries: ClaimedRow[]
   /** Lanes with ready work that may not be sent now: disabled, deleted, or with an open circuit. */
   readonly stoppedLanes: string[]
+  /** How many lanes with ready work it looked at, and the last of them; null: there was none. */
+  readonly walked: number
+  readonly lastLane: string | null
 }
 
+type Row =
+  | (ClaimedRow & { readonly kind: 'delivery' })
+  | { readonly kind: 'stopped'; readonly subscription_id: string }
+  | { readonly kind: 'walked'; readonly subscription_id: string; readonly attempt: number }
+
 export async function claimDue(db: Queryable, claim: Claim): Promise<Claimed> {
-  const { rows } = await db.query<Omit<ClaimedRow, 'delivery_id'> & { delivery_id: string | null }>(
-    {
-      name: 'claim_due',
-      text: CLAIM,
-      values: [
-        claim.slots,
-        claim.perLane,
-        claim.lanes,
-        claim.afterLane,
-        claim.busyLanes,
-        claim.leaseMs,
-        claim.leaseToken,
-      ],
-    },
-  )
+  const { rows } = await db.query<Row>({
+    name: 'claim_due',
+    text: CLAIM,
+    values: [
+      claim.slots,
+      claim.perLane,
+      claim.lanes,
+      claim.afterLane,
+      claim.busyLanes,
+      claim.leaseMs,
+      claim.leaseToken,
+    ],
+  })
   const deliveries: ClaimedRow[] = []
   const stoppedLanes: string[] = []
+  let walked = 0
+  let lastLane: string | null = null
   for (const row of rows) {
-    if (row.delivery_id === null) stoppedLanes.push(row.subscription_id)
-    else deliveries.push(row as ClaimedRow)
+    if (row.kind === 'delivery') deliveries.push(row)
+    else if (row.kind === 'stopped') stoppedLanes.push(row.subscription_id)
+    else {
+      walked = row.attempt
+      lastLane = row.subscription_id
+    }
   }
-  return { deliveries, stoppedLanes }
+  return { deliveries, stoppedLanes, walked, lastLane }
 }

@@ -84,7 +84,7 @@ describe(claimDue, () => {
     ])
     // Since it was recorded, not since it occurred.
     expect(deliveries[0]?.age_s).toBeLessThan(60)
-    expect(await claim()).toEqual({ deliveries: [], stoppedLanes: [] })
+    expect(await claim()).toMatchObject({ deliveries: [], stoppedLanes: [], walked: 0 })
   })
 
   test('shares its slots: a lane of 5,000 leaves room for a lane of one', async () => {
@@ -134,7 +134,12 @@ describe(claimDue, () => {
     const lane = await addLane(database.pool, orgId)
     await addDeliveries(database.pool, lane)
     await query('update patchbay.org_integrations set is_enabled = false')
-    expect(await claim()).toEqual({ deliveries: [], stoppedLanes: [lane.subscriptionId] })
+    expect(await claim()).toEqual({
+      deliveries: [],
+      stoppedLanes: [lane.subscriptionId],
+      walked: 1,
+      lastLane: lane.subscriptionId,
+    })
   })
 
   test('an event that is gone is told as such', async () => {
@@ -151,7 +156,7 @@ describe(holdLanes, () => {
     await query('update patchbay.webhook_subscriptions set is_active = false')
     await holdLanes(database.pool, [lane.subscriptionId])
     expect(await rowOf(id)).toMatchObject({ ready: false, is_held: true, lease_token: null })
-    expect(await claim()).toEqual({ deliveries: [], stoppedLanes: [] })
+    expect(await claim()).toMatchObject({ deliveries: [], stoppedLanes: [], walked: 0 })
     expect(await promoteDue(database.pool, 10)).toBe(0)
   })
 

@@ -59,6 +59,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
   const idleWaiters = new Set<() => void>()
   let inFlightTotal = 0
   let afterLane = FIRST_LANE
+  let claimedInRound = 0
   let tendedAtMs = 0
 
   const freeSlots = () => deps.concurrency - inFlightTotal - deps.recorder.unrecorded()
@@ -127,7 +128,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
       leaseToken: randomUUID(),
     }
     const claimAtMs = performance.now()
-    const { deliveries, stoppedLanes } = await deps.claim(claim)
+    const { deliveries, stoppedLanes, walked, lastLane } = await deps.claim(claim)
     const lanes = await deps.lanesOf(deliveries)
     for (const row of deliveries) {
       const lane = lanes.get(row.subscription_id)
@@ -135,11 +136,16 @@ export function makeDispatcher(deps: DispatcherDeps) {
       else start(row, lane, claimAtMs)
     }
     if (stoppedLanes.length > 0) await deps.holdLanes(stoppedLanes)
-    // On to the lanes behind the last one; from the first again when there are none behind it.
-    const wasFirst = afterLane === FIRST_LANE
-    const seen = new Set([...stoppedLanes, ...deliveries.map((row) => row.subscription_id)])
-    afterLane = seen.size < claim.lanes ? FIRST_LANE : maxOf(seen)
-    return deliveries.length > 0 || !wasFirst
+    claimedInRound += deliveries.length
+    if (lastLane !== null && walked === claim.lanes) {
+      afterLane = lastLane
+      return true
+    }
+    // All lanes were looked at: once more from the first, if that gave anything.
+    const hasMore = claimedInRound > 0
+    afterLane = FIRST_LANE
+    claimedInRound = 0
+    return hasMore
   }
 
   async function tend(): Promise<number> {
@@ -251,10 +257,4 @@ function logAttempt(log: Log, row: ClaimedRow, outcome: Outcome, durationMs: num
     },
     'delivery.attempted',
   )
-}
-
-function maxOf(ids: ReadonlySet<string>): string {
-  let max = FIRST_LANE
-  for (const id of ids) if (id > max) max = id
-  return max
 }

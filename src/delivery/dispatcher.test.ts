@@ -1,0 +1,56 @@
+import { describe, expect, test } from 'vitest'
+import { makeLog } from '../telemetry/log.ts'
+import type { Claim, Claimed } from './claim.ts'
+import { type DispatcherDeps, makeDispatcher } from './dispatcher.ts'
+
+const NOTHING: Claimed = { deliveries: [], stoppedLanes: [], walked: 0, lastLane: null }
+
+/** A dispatcher whose claims are answered by `answer`, until it has given `count` answers. */
+async function claimsOf(count: number, answer: (n: number) => Claimed): Promise<Claim[]> {
+  const claims: Claim[] = []
+  const stop = new AbortController()
+  const deps: DispatcherDeps = {
+    relay: () => Promise.resolve({ events: 0, deliveries: 0 }),
+    promote: () => Promise.resolve(0),
+    tend: () => Promise.resolve(0),
+    claim: (claim) => {
+      claims.push(claim)
+      if (claims.length === count) stop.abort()
+      return Promise.resolve(answer(claims.length))
+    },
+    holdLanes: () => Promise.resolve(),
+    lanesOf: () => Promise.resolve(new Map()),
+    attempt: () => Promise.reject(new Error('nothing is claimed')),
+    recorder: { add: () => undefined, unrecorded: () => 0, flush: () => Promise.resolve() },
+    random: () => 0,
+    log: makeLog('silent'),
+    concurrency: 4,
+    laneConcurrency: 2,
+    pollMs: 1,
+    leaseMs: 1000,
+    attemptTimeoutMs: 500,
+    graceMs: 0,
+  }
+  await makeDispatcher(deps).run(stop.signal)
+  return claims
+}
+
+describe('the walk over the lanes', () => {
+  test('goes on behind the last one that was looked at, though none of them gave anything', async () => {
+    const full = (lastLane: string): Claimed => ({ ...NOTHING, walked: 4, lastLane })
+    const claims = await claimsOf(4, (n) => (n < 3 ? full(`lane ${n}`) : { ...NOTHING, walked: 1 }))
+    expect(claims.map(({ afterLane }) => afterLane)).toEqual([
+      '00000000-0000-0000-0000-000000000000',
+      'lane 1',
+      'lane 2',
+      '00000000-0000-0000-0000-000000000000',
+    ])
+  })
+
+  test('rests after a round that gave nothing', async () => {
+    const startedAt = performance.now()
+    await claimsOf(20, () => NOTHING)
+    // Twenty polls of a millisecond; without a rest it would take none.
+    expect(performance.now() - startedAt).toBeGreaterThan(15)
+  })
+})
