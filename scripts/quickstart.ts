@@ -14,7 +14,8 @@ import { formatTable } from './table.ts'
 
 /**
  * `npm run quickstart`: the whole product on real input, in one process: a chat turn commits, signed webhooks arrive at a
- * receiver that verifies them, one of them only after retries, and the history stands in SQL.
+ * receiver that verifies them, one of them only after retries, the history stands in SQL, and a subscription that came too
+ * late asks why, and gets what it missed.
  */
 const WAIT_MS = 30_000
 
@@ -95,6 +96,27 @@ async function main(): Promise<void> {
   console.log(indent(await historyTable(service.databaseUrl, orgId)))
   console.log(dim('\n  and every try of the one that failed, from patchbay.webhook_delivery_log'))
   console.log(indent(await attemptsTable(service.databaseUrl, flaky.webhook.id)))
+
+  heading('"Why did I not get this?"')
+  const late = await api.post(hooks, {
+    url: `${receiver.url}/late`,
+    eventTypes: ['chat.turn.completed'],
+  })
+  receiver.trust('/late', late.secret)
+  const [event] = (await api.get(`${org}/events?type=chat.turn.completed`)).events
+  const explained = `${org}/events/${event?.id}/explain?webhookId=${late.webhook.id}`
+  const { verdict, reason } = await api.get(explained)
+  line('verdict', verdict)
+  line('reason', reason)
+  const { recovery } = await api.post(`${hooks}/${late.webhook.id}/recover`, {
+    since: new Date(Date.now() - 3_600_000).toISOString(),
+    statuses: ['missed'],
+  })
+  line('recover', `${recovery.matched} event of the last hour, sent again`)
+  await receiver.until(6, WAIT_MS, (arrival) => {
+    if (arrival.path === '/late') console.log(`  ${describe(arrival)}`)
+  })
+  await untilSettled(service.databaseUrl, orgId)
   whatNext(orgId)
 }
 
@@ -178,6 +200,10 @@ function whatNext(orgId: string): void {
     ['npm run sql -- "select * from patchbay.webhook_deliveries"', 'the same history, any time'],
     ['docs/receiving.md', 'verify webhooks in TypeScript, Python, Go, Ruby or PHP'],
     ['npm test', 'the whole test suite'],
+    [
+      'npm run chaos',
+      'kills workers, cuts the database, breaks receivers, and counts what arrived',
+    ],
   ]
   for (const [command = '', what = ''] of commands) console.log(`  ${command}\n      ${dim(what)}`)
 }

@@ -8,7 +8,7 @@ import { expect, test } from 'vitest'
 const run = promisify(execFile)
 const root = join(import.meta.dirname, '../..')
 
-test('the quickstart shows a turn, its signed webhooks, a retry and the history, and exits 0', async () => {
+test('the quickstart shows a turn, its signed webhooks, a retry, the history and what was missed, and exits 0', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'patchbay-quickstart-'))
   try {
     const { stdout } = await run(process.execPath, [join(root, 'scripts/quickstart.ts')], {
@@ -16,16 +16,19 @@ test('the quickstart shows a turn, its signed webhooks, a retry and the history,
       env: { PATH: process.env.PATH ?? '', PATCHBAY_DIR: join(dir, 'state') },
     })
     expect(stdout).toContain('weather.get returned {"city":"Lisbon","sky":"clear","celsius":21}')
-    expect(stdout.match(/✓ both verified/g)).toHaveLength(5)
+    expect(stdout.match(/✓ both verified/g)).toHaveLength(6)
     expect(stdout.match(/503, so it will be tried again/g)).toHaveLength(2)
     expect(stdout).toMatch(/chat\.turn\.completed │ delivered │ +3 │ +200/)
     expect(stdout).not.toContain('NOT verified')
+    expect(stdout).toMatch(
+      /verdict +created_later\n +reason +The subscription was created after the event, at /,
+    )
     // The history stays: the operator's command finds it in the stopped installation.
     const sql = `select count(*) as n from patchbay.webhook_deliveries where status = 'delivered'`
     const rows = await run(process.execPath, [join(root, 'scripts/sql.ts'), sql], {
       env: { PATH: process.env.PATH ?? '', PATCHBAY_DIR: join(dir, 'state') },
     })
-    expect(rows.stdout).toMatch(/^n\n─\n3\n\(1 row\)/)
+    expect(rows.stdout).toMatch(/^n\n─\n4\n\(1 row\)/)
   } finally {
     await rm(dir, { recursive: true, force: true })
   }
