@@ -2,7 +2,7 @@
 -- Lanes with health, rate and order. A worker from before would send past all three.
 
 alter table patchbay.webhook_subscriptions
-  add column rate_limit double precision check (rate_limit > 0),
+  add column rate_limit double precision check (rate_limit between 0.001 and 10000),
   add column ordering text not null default 'none' check (ordering in ('none', 'conversation'));
 
 -- Health of a lane, and the clockwork of its circuit, its rate and its return. Every subscription has a row.
@@ -51,11 +51,13 @@ alter table patchbay.outbox_pending
   drop constraint outbox_pending_pkey,
   add column place bigint not null default nextval('patchbay.outbox_places'),
   add primary key (place);
+-- An event is pending once, also one whose emit was under way while this migration ran.
+create unique index outbox_pending_event on patchbay.outbox_pending (event_id);
 
 create function patchbay.place_event() returns trigger
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  insert into patchbay.outbox_pending (event_id, org_id) values (new.id, new.org_id);
+  insert into patchbay.outbox_pending (event_id, org_id) values (new.id, new.org_id) on conflict (event_id) do nothing;
   return null;
 end
 $$;
@@ -224,6 +226,19 @@ create trigger resume_lane
   for each row when (new.is_enabled and not old.is_enabled)
   execute function patchbay.resume_lane();
 
+-- A rate that was changed holds from now on: the next free moment was reckoned by the old one.
+create function patchbay.repace_lane() returns trigger
+  language plpgsql as $$
+begin
+  update patchbay.subscription_health set next_slot_at = null where subscription_id = new.id;
+  return null;
+end
+$$;
+create trigger repace_lane
+  after update of rate_limit on patchbay.webhook_subscriptions
+  for each row when (old.rate_limit is distinct from new.rate_limit)
+  execute function patchbay.repace_lane();
+
 -- A delivery in an ordered lane: of each conversation one is open (ready, leased or waiting), the others are blocked behind it.
 alter table patchbay.delivery_queue
   add column ordering_key text,
@@ -243,28 +258,23 @@ create index delivery_queue_urgent on patchbay.delivery_queue (subscription_id, 
   where ready and trigger in ('manual', 'test');
 create index delivery_queue_recovering on patchbay.delivery_queue (subscription_id) where trigger = 'recovery';
 
--- Whatever enters or leaves an ordered lane, the next of each conversation it touched is let go, if none is open.
+-- Lets the next of each of these conversations go, if none of it is open.
 --
 -- Two transactions that touch one lane take turns by the lock, and each looks with a snapshot taken after it has the lock;
 -- so the one that comes second sees what the first did, and nothing stays blocked behind a row that is gone. Lanes share 256
--- locks, because each lock of a transaction takes room in the server's lock table.
-create function patchbay.advance_order() returns trigger
+-- locks, because each lock of a transaction takes room in the server's lock table. This needs `read committed`.
+create function patchbay.open_next(subscriptions uuid[], keys text[]) returns integer
   language plpgsql as $$
+declare
+  opened integer;
 begin
-  if not exists (select from changed where ordering_key is not null) then
-    return null;
-  end if;
   perform pg_advisory_xact_lock(hashtext('patchbay.order'), lane.lock)
-  from (
-    select distinct hashtext(subscription_id::text) & 255 as lock from changed
-    where ordering_key is not null
-    order by 1
-  ) as lane;
+  from (select distinct hashtext(s::text) & 255 as lock from unnest(subscriptions) as s order by 1) as lane;
   update patchbay.delivery_queue as q
   set blocked = false, ready = true, due_at = now()
   where q.id = any (array(
     select b.id
-    from (select distinct subscription_id, ordering_key from changed where ordering_key is not null) as c
+    from unnest(subscriptions, keys) as c (subscription_id, ordering_key)
     cross join lateral (
       select f.id
       from patchbay.delivery_queue as f
@@ -272,7 +282,7 @@ begin
       order by f.place
       limit 1
     ) as first
-    -- Who has it locked is about to delete it, and the deletion comes here again.
+    -- Who has it locked is about to delete it, and the deletion comes here again; if that rolls back, the sweep does.
     join patchbay.delivery_queue as b on b.id = first.id
     where not exists (
       select from patchbay.delivery_queue as o
@@ -280,6 +290,23 @@ begin
     )
     for update of b skip locked
   ));
+  get diagnostics opened = row_count;
+  return opened;
+end
+$$;
+
+-- Whatever enters or leaves an ordered lane, the next of each conversation it touched is let go.
+create function patchbay.advance_order() returns trigger
+  language plpgsql as $$
+declare
+  subscriptions uuid[];
+  keys text[];
+begin
+  select array_agg(c.subscription_id), array_agg(c.ordering_key) into subscriptions, keys
+  from (select distinct subscription_id, ordering_key from changed where ordering_key is not null) as c;
+  if subscriptions is not null then
+    perform patchbay.open_next(subscriptions, keys);
+  end if;
   return null;
 end
 $$;

@@ -15,7 +15,6 @@ export interface Org {
 const LOOSE_TABLES = [
   // First what is not fanned out yet: the delete waits for a fan-out that has it, and then sees the rows that one made.
   'outbox_pending',
-  'delivery_queue',
   'outbox_keys',
   'outbox_events',
   'webhook_delivery_log',
@@ -27,6 +26,8 @@ const LOOSE_TABLES = [
   'subscription_patterns',
   'idempotency_keys',
   'data_keys',
+  // Last, because its deletion may hold up the fan-out of others until this transaction ends.
+  'delivery_queue',
 ] as const
 
 /** Organizations and who belongs to them. */

@@ -23,7 +23,13 @@ export interface PoolOptions {
 
 /** A pool whose sessions all speak UTC; a connection that breaks while idle is reported and replaced. */
 export function openPool(options: PoolOptions): pg.Pool {
-  const settings = ['timezone=UTC', 'statement_timeout=60000', ...(options.settings ?? [])]
+  const settings = [
+    'timezone=UTC',
+    'statement_timeout=60000',
+    // Whatever the host's default is: statements that wait for a lock must see what was done meanwhile.
+    'default_transaction_isolation=read\\ committed',
+    ...(options.settings ?? []),
+  ]
   if (options.isDurable === false) settings.push('synchronous_commit=off')
   const pool = new pg.Pool({
     connectionString: options.url,

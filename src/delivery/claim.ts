@@ -49,7 +49,8 @@ const RATE_MARGIN = 1.05
  * million rows costs its neighbours nothing.
  *
  * - A lane to which nothing may be sent is returned with no delivery in it, to be held: see `holdLanes`.
- * - A lane with an open circuit gives what a person asked for, and one probe when its time has come.
+ * - What a person asked for comes before what waits in line. A lane with an open circuit gives nothing else, but one probe
+ *   when its time has come.
  * - A lane with a rate gives as many as it has moments in the next half second, and each row the moment that is its own:
  *   the moments are taken from the lane's row, so all workers together keep the rate.
  *
@@ -87,11 +88,6 @@ checked as materialized (
   left join patchbay.subscription_health as h on h.subscription_id = lane.subscription_id
   where lane.subscription_id <> all ($5::uuid[])
 ),
-share as materialized (
-  select least($2::int, greatest(1, ceil($1::float8 / greatest(1, count(*)))))::int as size
-  from checked
-  where is_live
-),
 probing as materialized (
   select h.subscription_id
   from patchbay.subscription_health as h
@@ -105,6 +101,12 @@ paced as materialized (
   where h.subscription_id = any (array(select subscription_id from checked where is_live and rate_limit is not null))
     and greatest(h.next_slot_at, now()) < now() + interval '${RATE_HORIZON_MS} ms'
   for update skip locked
+),
+share as materialized (
+  select least($2::int, greatest(1, ceil($1::float8 / greatest(1, count(*)))))::int as size
+  from checked as c
+  left join paced as r using (subscription_id)
+  where c.is_live and (c.rate_limit is null or r.subscription_id is not null)
 ),
 allowed as materialized (
   select
@@ -120,20 +122,6 @@ allowed as materialized (
   left join paced as r using (subscription_id)
   where c.is_live and (c.rate_limit is null or r.subscription_id is not null)
 ),
-first_in_line as materialized (
-  select a.subscription_id, q.id
-  from allowed as a
-  cross join lateral (
-    select q.id
-    from patchbay.delivery_queue as q
-    where q.ready and q.subscription_id = a.subscription_id
-    order by q.id
-    limit a.size
-    for update skip locked
-  ) as q
-  where not a.is_urgent_only
-  limit $1::int
-),
 urgent as materialized (
   select a.subscription_id, q.id
   from allowed as a
@@ -145,18 +133,38 @@ urgent as materialized (
     limit a.size
     for update skip locked
   ) as q
-  where a.is_urgent_only
+  where a.subscription_id = any (array(
+    select u.subscription_id from patchbay.delivery_queue as u where u.ready and u.trigger in ('manual', 'test') limit 1000
+  ))
 ),
-picked as materialized (
-  select subscription_id, id from urgent union all select subscription_id, id from first_in_line
+first_in_line as materialized (
+  select a.subscription_id, q.id
+  from allowed as a
+  cross join lateral (
+    select q.id
+    from patchbay.delivery_queue as q
+    where q.ready and q.trigger not in ('manual', 'test') and q.subscription_id = a.subscription_id
+    order by q.id
+    limit a.size
+    for update skip locked
+  ) as q
+  where not a.is_urgent_only
   limit $1::int
 ),
-timed as materialized (
-  select p.id, p.subscription_id,
-    extract(epoch from a.from_at - now()) * 1000
-      + (row_number() over (partition by p.subscription_id order by p.id) - 1) * a.gap_s * 1000 as send_after_ms
-  from picked as p
+picked as materialized (
+  select p.id, p.subscription_id, p.nth, extract(epoch from a.from_at - now()) * 1000 + (p.nth - 1) * a.gap_s * 1000 as send_after_ms
+  from (
+    select *, row_number() over (partition by subscription_id order by is_late, id) as nth
+    from (
+      select subscription_id, id, false as is_late from urgent
+      union all
+      select subscription_id, id, true from first_in_line
+    ) as q
+  ) as p
   join allowed as a using (subscription_id)
+  where p.nth <= a.size
+  order by p.nth
+  limit $1::int
 ),
 marked as (
   update patchbay.subscription_health as h
@@ -167,7 +175,7 @@ marked as (
     probe_at = case when t.is_probe then now() + make_interval(secs => $6::float8 / 1000) else h.probe_at end,
     probe_token = case when t.is_probe then $7::uuid else h.probe_token end
   from (
-    select a.subscription_id, a.from_at, a.gap_s, a.is_probe, count(*)::int as taken
+    select a.subscription_id, a.from_at, a.gap_s, a.is_probe, max(p.nth) as taken
     from allowed as a
     join picked as p using (subscription_id)
     where a.from_at is not null or a.is_probe
@@ -189,7 +197,7 @@ select
   t.send_after_ms::float8 as send_after_ms
 from leased as l
 join checked as c using (subscription_id)
-join timed as t on t.id = l.id
+join picked as t on t.id = l.id
 left join lateral (
   select o.type, o.conversation_id, o.data::text as data,
     to_char(o.occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as occurred_at

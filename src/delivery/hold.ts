@@ -11,7 +11,7 @@ with lane as materialized (
   join patchbay.org_integrations as i on i.id = s.integration_id
   join patchbay.subscription_health as h on h.subscription_id = s.id
   where s.id = any ($1::uuid[])
-    and (not (s.is_active and s.deleted_at is null and i.is_enabled and i.deleted_at is null) or h.open_until > now())
+    and (not (s.is_active and s.deleted_at is null and i.is_enabled and i.deleted_at is null) or h.open_until > clock_timestamp())
   for share skip locked
 ),
 picked as materialized (
@@ -37,7 +37,7 @@ with canceled as (
   where q.id in (
     select patchbay.owed_to(s.id) from patchbay.webhook_subscriptions as s
     where s.id = any ($1::uuid[]) and s.deleted_at is not null
-  )
+  ) and q.lease_token is null
   returning q.id, q.org_id, q.subscription_id, q.event_id, q.attempt, q.trigger
 )
 insert into patchbay.webhook_delivery_log

@@ -46,8 +46,14 @@ with tried as materialized (
 ended as (
   delete from patchbay.delivery_queue as q
   using tried as t
-  where q.id = t.delivery_id and q.lease_token = t.lease_token and t.next = 'final' and q.extra_tries = 0
-  returning q.id, q.org_id, q.subscription_id, q.event_id
+  where q.id = t.delivery_id and q.lease_token = t.lease_token and t.next = 'final'
+  returning q.id, q.org_id, q.subscription_id, q.event_id, q.attempt, q.extra_tries
+),
+asked_again as (
+  insert into patchbay.delivery_queue (id, org_id, subscription_id, event_id, attempt, trigger, extra_tries)
+  select id, org_id, subscription_id, event_id, attempt + 1, 'manual', extra_tries - 1
+  from ended
+  where extra_tries > 0
 ),
 again as (
   update patchbay.delivery_queue as q
@@ -60,20 +66,23 @@ again as (
       select
         case when is_extra then 'manual' when t.next = 'resume' then 'schedule' else q.trigger end,
         q.extra_tries - is_extra::int,
-        case when is_extra and t.next = 'retry' then at when is_extra and t.next = 'final' then null
-          when is_extra or t.next <> 'resume' then q.resume_at end,
+        case when is_extra and t.next = 'retry' then at when is_extra or t.next <> 'resume' then q.resume_at end,
         case when is_extra then now() when t.next = 'resume' then coalesce(q.resume_at, now()) else at end
       from (
-        select t.next <> 'free' and q.extra_tries > 0 as is_extra, now() + make_interval(secs => t.after_ms / 1000) as at
+        select t.next <> 'free' and q.extra_tries > 0 as is_extra,
+          -- What is owed to a subscription that was deleted meanwhile comes up at once, to be canceled.
+          now() + case when exists (
+            select from patchbay.webhook_subscriptions as s where s.id = q.subscription_id and s.deleted_at is not null
+          ) then interval '0' else make_interval(secs => t.after_ms / 1000) end as at
       ) as next
     )
   from tried as t
-  where q.id = t.delivery_id and q.lease_token = t.lease_token and (t.next <> 'final' or q.extra_tries > 0)
+  where q.id = t.delivery_id and q.lease_token = t.lease_token and t.next <> 'final'
   returning q.id, q.org_id, q.subscription_id, q.event_id
 ),
 settled as materialized (
   select s.org_id, s.subscription_id, s.event_id, t.*
-  from (select * from ended union all select * from again) as s
+  from (select id, org_id, subscription_id, event_id from ended union all select * from again) as s
   join tried as t on t.delivery_id = s.id
 ),
 logged as (

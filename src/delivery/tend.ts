@@ -41,7 +41,8 @@ export async function promoteDue(db: Queryable, limit: number, now: Date | null 
  */
 const TEND = `
 with due as materialized (
-  select h.subscription_id, h.open_until is not null as is_open, h.resume_step
+  select h.subscription_id, h.open_until is not null as is_open, h.resume_step,
+    coalesce(h.probe_at <= now(), false) as is_probe_due
   from patchbay.subscription_health as h
   where h.subscription_id = any (array(
     (select p.subscription_id from patchbay.subscription_health as p where p.probe_at <= now() order by p.probe_at limit 100)
@@ -71,6 +72,7 @@ picked as materialized (
     limit case when live.is_open then 1 else least(25 * 2 ^ least(live.resume_step, 10), 500) end
     for update skip locked
   ) as q
+  where not live.is_open or live.is_probe_due
 ),
 let_out as (
   update patchbay.delivery_queue as q
@@ -80,7 +82,10 @@ let_out as (
 moved as (
   update patchbay.subscription_health as h
   set
-    probe_at = null,
+    -- Again in half a minute, should the one that was let out not come to be the probe; its claim moves this on.
+    probe_at = case when not due.is_probe_due then h.probe_at
+      when due.is_open and exists (select from picked where picked.subscription_id = due.subscription_id)
+        then now() + interval '30 seconds' end,
     is_resuming = not due.is_open and exists (select from picked where picked.subscription_id = due.subscription_id),
     resume_at = now() + interval '250 ms',
     resume_step = due.resume_step + 1

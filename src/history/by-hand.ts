@@ -1,6 +1,10 @@
 import { AppError, notFound } from '../core/error.ts'
 import type { Queryable } from '../db/pool.ts'
 
+/** Manual tries that may wait behind the one that is on its way. */
+const MAX_EXTRA_TRIES = 10
+const MAX_LOOKS = 3
+
 /**
  * Makes a delivery ready now, marked as manual. One that is owed keeps its place in the schedule (`resume_at`); one that is
  * final is owed again for this one try. One that is being sent has the manual try after that. Out of an ordered lane's line
@@ -22,14 +26,14 @@ sooner as (
     resume_at = case when q.trigger = 'manual' then q.resume_at when q.due_at = 'infinity' then now() else q.due_at end
   from target as t
   where q.id = t.delivery_id and t.is_live and t.event_type is not null
-    and not q.ready and q.lease_token is null and not q.blocked
+    and q.lease_token is null and not q.blocked and not (q.ready and q.trigger = 'manual')
   returning q.id
 ),
 after_this_one as (
   update patchbay.delivery_queue as q
   set extra_tries = q.extra_tries + 1
   from target as t
-  where q.id = t.delivery_id and t.is_live and q.extra_tries < 10
+  where q.id = t.delivery_id and t.is_live and q.extra_tries < ${MAX_EXTRA_TRIES}
     and (q.lease_token is not null or (q.ready and q.trigger = 'manual'))
   returning q.id
 ),
@@ -46,8 +50,11 @@ again as (
   ) as last
   where t.status not in ('owed', 'canceled') and t.is_live and t.event_type is not null
   on conflict (id) do nothing
+  returning id
 )
-select is_live, is_deleted, event_type is not null as has_body, status, state, waits_for from target`
+select is_live, is_deleted, event_type is not null as has_body, status, state, waits_for,
+  exists (select from sooner union all select from after_this_one union all select from again) as is_done
+from target`
 
 interface RetryRow {
   readonly is_live: boolean
@@ -56,17 +63,26 @@ interface RetryRow {
   readonly status: string
   readonly state: string
   readonly waits_for: string | null
+  /** false, with none of the above against it: it moved on between the look and the change, or has enough tries waiting. */
+  readonly is_done: boolean
 }
 
 /**
  * Sends a delivery at once, outside its schedule.
  *
  * @throws AppError `NOT_FOUND`; `CONFLICT` where nothing can be sent: its subscription is disabled or deleted, its body is
- * gone, it was canceled, or its turn in its conversation has not come
+ * gone, it was canceled, its turn in its conversation has not come, or ten manual tries are waiting
  */
 export async function retryDelivery(db: Queryable, orgId: string, id: string): Promise<void> {
-  const { rows } = await db.query<RetryRow>({ text: RETRY, values: [orgId, id] })
-  const [target] = rows
+  for (let look = 1; look <= MAX_LOOKS; look += 1) {
+    const { rows } = await db.query<RetryRow>({ text: RETRY, values: [orgId, id] })
+    if (isAccepted(rows[0])) return
+  }
+  throw conflict(`${MAX_EXTRA_TRIES} manual tries of it are waiting already.`)
+}
+
+/** Throws where it never will be. */
+function isAccepted(target: RetryRow | undefined): boolean {
   if (target === undefined) throw notFound('delivery')
   if (target.is_deleted) throw conflict('Its subscription was deleted.')
   if (target.status === 'canceled') {
@@ -75,6 +91,7 @@ export async function retryDelivery(db: Queryable, orgId: string, id: string): P
   if (!target.is_live) throw conflict('Its subscription is disabled. Enable it first.')
   if (!target.has_body) throw conflict('The event is past its retention; its body is gone.')
   if (target.state === 'blocked') throw conflict(`It waits for ${target.waits_for}.`)
+  return target.is_done
 }
 
 const CANCEL = `

@@ -10,12 +10,23 @@ const EVERY_MS = 250
 /** Long enough to be useful, shorter than the life of the job that runs it. */
 const MAX_RUN_MS = 50_000
 
-const RUNNING = `select id from patchbay.recoveries where state = 'running' order by id limit 100`
+/** Those that can move: on lanes where something goes out, or that are gone. */
+const RUNNING = `
+select r.id
+from patchbay.recoveries as r
+join patchbay.webhook_subscriptions as s on s.id = r.subscription_id
+join patchbay.org_integrations as i on i.id = s.integration_id
+join patchbay.subscription_health as h on h.subscription_id = s.id
+where r.state = 'running'
+  and (s.deleted_at is not null or i.deleted_at is not null or (s.is_active and i.is_enabled and h.open_until is null))
+order by r.id
+limit 1000`
 
 /**
  * Moves a share of what a recovery has matched into the queue. An item leaves the list in the statement that queues it, so
  * whatever dies in between, nothing is queued twice. What can no longer be sent (its body is gone, it is owed again or
- * delivered meanwhile) is counted as skipped. While the lane is disabled or its circuit is open, nothing moves.
+ * delivered meanwhile) is counted as skipped. While the lane is disabled, its circuit is open or live deliveries wait in it,
+ * nothing moves.
  */
 const PUMP = `
 with recovery as materialized (
@@ -40,6 +51,12 @@ room as materialized (
   )))::int as size
   from recovery as r
   where r.is_live and not r.is_deleted
+    -- Live deliveries that have waited for a second go first.
+    and not exists (
+      select from patchbay.delivery_queue as l
+      where l.ready and l.subscription_id = r.subscription_id and l.trigger <> 'recovery'
+        and l.due_at < now() - interval '1 second'
+    )
 ),
 taken as materialized (
   delete from patchbay.recovery_items as i
@@ -66,6 +83,11 @@ sendable as materialized (
   ) as last on true
   where case when t.delivery_id is null then last.outcome is null else last.outcome is distinct from 'delivered' end
     and not exists (select from patchbay.delivery_queue as q where q.id = t.delivery_id)
+    -- One that another recovery queued while this one was being written down.
+    and not exists (
+      select from patchbay.delivery_queue as q
+      where q.trigger = 'recovery' and q.subscription_id = r.subscription_id and q.event_id = t.event_id
+    )
   order by t.event_id
 ),
 queued as (

@@ -15,7 +15,7 @@ interface MaintainDeps {
 const FORGET = {
   outbox_keys: 'expires_at < now()',
   idempotency_keys: `created_at < now() - interval '24 hours'`,
-  recoveries: `state <> 'running' and finished_at < now() - make_interval(days => $1)`,
+  recoveries: 'created_at < now() - make_interval(days => $1)',
   subscription_states: `at < now() - make_interval(days => $1) and exists (
     select from patchbay.subscription_states as later
     where later.subscription_id = t.subscription_id and later.at > t.at and later.at < now() - make_interval(days => $1)

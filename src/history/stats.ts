@@ -67,17 +67,19 @@ select
   (select count(*) from patchbay.owed_to($2))::int as owed
 from tries
 union all
-select
-  b.start,
-  count(*) filter (where is_end and outcome = 'delivered')::int,
-  count(*) filter (where is_end and is_failure)::int,
-  0, 0,
-  count(*) filter (where is_try)::int,
-  count(*) filter (where is_failure)::int,
+select b.start, coalesce(c.delivered, 0), coalesce(c.failed, 0), 0, 0, coalesce(c.attempts, 0), coalesce(c.failed_attempts, 0),
   null, null, 0
 from generate_series($4::timestamptz, now(), make_interval(secs => $5)) as b (start)
-left join tries on tries.created_at >= b.start and tries.created_at < b.start + make_interval(secs => $5)
-group by b.start
+left join (
+  select
+    date_bin(make_interval(secs => $5), created_at, $4) as start,
+    count(*) filter (where is_end and outcome = 'delivered')::int as delivered,
+    count(*) filter (where is_end and is_failure)::int as failed,
+    count(*) filter (where is_try)::int as attempts,
+    count(*) filter (where is_failure)::int as failed_attempts
+  from tries
+  group by 1
+) as c using (start)
 order by start nulls first`
 
 interface StatsRow {

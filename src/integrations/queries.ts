@@ -13,7 +13,10 @@ export async function lockLanes(tx: DbTx, subscriptionIds: readonly string[]): P
     for no key update`)
 }
 
-/** Ends everything that is owed to these subscriptions, and says so in the log. */
+/**
+ * Ends what is owed to these subscriptions, and says so in the log. What is being sent at this moment is left to its outcome:
+ * the worker that records it ends it.
+ */
 export async function cancelOwed(
   tx: DbTx,
   subscriptionIds: readonly string[],
@@ -24,7 +27,7 @@ export async function cancelOwed(
       delete from patchbay.delivery_queue as q
       where q.id in (
         select patchbay.owed_to(s.id) from unnest(${sql.param(subscriptionIds)}::uuid[]) as s (id)
-      )
+      ) and q.lease_token is null
       returning q.id, q.org_id, q.subscription_id, q.event_id, q.attempt, q.trigger
     )
     insert into patchbay.webhook_delivery_log

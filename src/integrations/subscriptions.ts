@@ -204,15 +204,13 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
         )
         Object.assign(columns, await headerColumns(orgId, id, merged))
       }
-      if (change.isActive !== undefined && change.isActive !== before.isActive) {
-        columns.disabledReason = change.isActive ? null : DISABLED_BY_HAND
-      }
       const row = await db.transaction(async (tx) => {
         await lockLanes(tx, [id])
         const [changed] = await tx
           .update(webhookSubscriptions)
           .set({
             ...columns,
+            ...disabledReason(change.isActive),
             revision: sql`${webhookSubscriptions.revision} + 1`,
             updatedAt: sql`now()`,
           })
@@ -307,6 +305,17 @@ function plainColumns(input: SubscriptionChange): Columns {
   }
   if (input.content !== undefined) columns.content = input.content
   return columns
+}
+
+/** Whoever disabled it first has said why. */
+function disabledReason(isActive: boolean | undefined) {
+  if (isActive === undefined) return {}
+  const { isActive: wasActive, disabledReason: reason } = webhookSubscriptions
+  return {
+    disabledReason: isActive
+      ? null
+      : sql`case when ${wasActive} then ${DISABLED_BY_HAND} else ${reason} end`,
+  }
 }
 
 /** Which members were sent; and, because it opens what people wrote, what `content` was and is. */

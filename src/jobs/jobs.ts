@@ -4,6 +4,7 @@ import type { Log } from '../telemetry/log.ts'
 const DISPATCH = 'dispatch'
 const MAINTENANCE = 'maintenance'
 const RECOVERY = 'recovery'
+const SWEEP = 'sweep'
 /** Commits that come together wake the workers together. */
 const WAKE_DEBOUNCE_MS = 10
 
@@ -17,6 +18,8 @@ export interface Jobs extends AsyncDisposable {
   readonly workDispatch: (drain: () => Promise<void>) => Promise<void>
   /** Runs `maintain` every hour in one process, whichever gets it. */
   readonly workMaintenance: (maintain: () => Promise<void>) => Promise<void>
+  /** Runs `sweep` every minute in one process. */
+  readonly workSweep: (sweep: () => Promise<void>) => Promise<void>
   /** Says that a recovery was begun. */
   readonly recover: () => Promise<void>
   /**
@@ -46,6 +49,7 @@ export async function openJobs({ url, log }: JobsOptions): Promise<Jobs> {
   // `short`: one waiting job is enough, because a drain takes everything there is.
   await ensureQueue(boss, DISPATCH, { policy: 'short', notify: true, expireInSeconds: 60 })
   await ensureQueue(boss, MAINTENANCE, { policy: 'short', expireInSeconds: 600 })
+  await ensureQueue(boss, SWEEP, { policy: 'short', expireInSeconds: 60 })
   await ensureQueue(boss, RECOVERY, { policy: 'short', notify: true, expireInSeconds: 120 })
 
   let timer: NodeJS.Timeout | null = null
@@ -67,6 +71,10 @@ export async function openJobs({ url, log }: JobsOptions): Promise<Jobs> {
     workMaintenance: async (maintain) => {
       await boss.schedule(MAINTENANCE, '17 * * * *')
       await boss.work(MAINTENANCE, { pollingIntervalSeconds: 30 }, maintain)
+    },
+    workSweep: async (sweep) => {
+      await boss.schedule(SWEEP, '* * * * *')
+      await boss.work(SWEEP, { pollingIntervalSeconds: 15 }, sweep)
     },
     recover: async () => {
       await boss.send(RECOVERY).catch((error: unknown) => {

@@ -9,6 +9,7 @@ import { loadLanes } from '../delivery/lane-row.ts'
 import { makeLanes } from '../delivery/lanes.ts'
 import { recordAttempts } from '../delivery/record.ts'
 import { makeRecorder } from '../delivery/recorder.ts'
+import { sweep } from '../delivery/sweep.ts'
 import { promoteDue, tendLanes } from '../delivery/tend.ts'
 import { makePumpRecoveries } from '../history/recovery-pump.ts'
 import { makeMaintain } from '../history/retention.ts'
@@ -46,7 +47,16 @@ export async function runWorker(
   })
   stack.defer(() => hot.end())
 
-  const maintain = makeMaintain({ db: resources.pool, log, retentionDays: config.RETENTION_DAYS })
+  // Moving what a default partition caught in weeks may take minutes.
+  const patient = openPool({
+    url: resources.databaseUrl,
+    max: 1,
+    applicationName: 'patchbay maintenance',
+    settings: ['statement_timeout=0'],
+    onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
+  })
+  stack.defer(() => patient.end())
+  const maintain = makeMaintain({ db: patient, log, retentionDays: config.RETENTION_DAYS })
   await maintain()
   const recorder = makeRecorder({
     record: (records) => recordAttempts(hot, records),
@@ -92,6 +102,10 @@ export async function runWorker(
   })
   await jobs.workDispatch(() => dispatcher.drain(DRAIN_MS))
   await jobs.workMaintenance(maintain)
+  await jobs.workSweep(async () => {
+    const found = await sweep(hot)
+    if (found.lanes + found.conversations > 0) log.warn(found, 'lanes.swept')
+  })
   const pumpRecoveries = makePumpRecoveries({ db: resources.pool, log, wake: jobs.wake })
   await jobs.workRecovery(() => pumpRecoveries(signal))
   await dispatcher.run(signal)

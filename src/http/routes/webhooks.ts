@@ -15,7 +15,7 @@ import {
   uuid,
 } from '../schemas.ts'
 
-const rateLimit = z.strictObject({ perSecond: z.number().positive().max(10_000) })
+const rateLimit = z.strictObject({ perSecond: z.number().min(0.001).max(10_000) })
 const webhook = z
   .object({
     id: uuid,
@@ -56,7 +56,8 @@ const input = z.strictObject({
     description: 'Requests a second at most, over all workers together',
   }),
   ordering: z.enum(['none', 'conversation']).optional().openapi({
-    description: '`conversation`: one at a time for each conversation, in the order of commit',
+    description:
+      '`conversation`: one at a time for each conversation, in the order of commit, from now on',
   }),
   maxAgeSeconds: z.int().min(1).max(2_592_000).nullable().optional(),
   retrySchedule: z.array(z.number()).nullable().optional(),
