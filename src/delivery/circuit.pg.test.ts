@@ -6,6 +6,7 @@ import { addDeliveries, addLane, type TestLane } from '../../test/fixtures/lanes
 import { fanOut } from '../outbox/relay.ts'
 import { holdLanes } from './hold.ts'
 import { recordAttempts } from './record.ts'
+import { sweep } from './sweep.ts'
 import { promoteDue, tendLanes } from './tend.ts'
 
 let database: TestDatabase
@@ -205,6 +206,57 @@ describe('a circuit', () => {
     await query(`update patchbay.delivery_queue set trigger = 'test'`)
     await settleReady(database, { next: 'final' })
     expect(await health()).toMatchObject({ consecutive_failures: 0, open_until: null })
+  })
+
+  test('that opens while its lane is let out step by step is probed when its time has come', async () => {
+    await addDeliveries(database.pool, lane, 60)
+    await query('update patchbay.webhook_subscriptions set is_active = false')
+    await settleClaim()
+    await query('update patchbay.webhook_subscriptions set is_active = true')
+    expect(await tendLanes(database.pool)).toBe(25)
+    await settleReady(database, { afterMs: 3_600_000 })
+    await query('update patchbay.subscription_health set resume_at = now()')
+    expect(await tendLanes(database.pool)).toBe(0)
+    expect(await health()).toMatchObject({ is_resuming: false, probe_at: expect.any(Date) })
+    await probeNow()
+    expect(await tendLanes(database.pool)).toBe(1)
+    expect(await settleReady(database, DELIVERED)).toHaveLength(1)
+  })
+
+  test('is probed again half a minute later where the one that was let out for it is canceled', async () => {
+    await openCircuit(5)
+    await probeNow()
+    await tendLanes(database.pool)
+    await query('delete from patchbay.delivery_queue where ready')
+    await query(
+      'update patchbay.subscription_health set probe_at = now() where probe_at < now() + $1::interval',
+      ['31 seconds'],
+    )
+    expect(await tendLanes(database.pool)).toBe(1)
+  })
+})
+
+describe(sweep, () => {
+  test('finds a lane that holds deliveries and that nothing lets out, closed or open', async () => {
+    await addDeliveries(database.pool, lane, 3)
+    await query(`update patchbay.delivery_queue set ready = false, due_at = 'infinity'`)
+    expect(await tendLanes(database.pool)).toBe(0)
+    expect(await sweep(database.pool)).toEqual({ lanes: 1, conversations: 0 })
+    expect(await sweep(database.pool)).toEqual({ lanes: 0, conversations: 0 })
+    expect(await tendLanes(database.pool)).toBe(3)
+    await query(`update patchbay.delivery_queue set ready = false, due_at = 'infinity'`)
+    await query(
+      'update patchbay.subscription_health set open_until = now(), probe_at = null, is_resuming = false',
+    )
+    expect(await sweep(database.pool)).toMatchObject({ lanes: 1 })
+    expect(await tendLanes(database.pool)).toBe(1)
+  })
+
+  test('leaves a lane alone that is disabled', async () => {
+    await addDeliveries(database.pool, lane, 1)
+    await query('update patchbay.webhook_subscriptions set is_active = false')
+    await settleClaim()
+    expect(await sweep(database.pool)).toEqual({ lanes: 0, conversations: 0 })
   })
 })
 

@@ -176,6 +176,17 @@ describe(holdLanes, () => {
     expect(await logOf(id)).toMatchObject([{ outcome: 'canceled', is_final: true }])
   })
 
+  test('leaves what is being sent to its outcome, and cancels it after that at once', async () => {
+    const { lane, id, leaseToken } = await claimOne()
+    await query('update patchbay.webhook_subscriptions set is_active = false, deleted_at = now()')
+    await holdLanes(database.pool, [lane.subscriptionId])
+    expect(await rowOf(id)).toMatchObject({ lease_token: leaseToken })
+    await recordAttempts(database.pool, [tried(id, leaseToken, { afterMs: 3_600_000 })])
+    expect(await promoteDue(database.pool, 10)).toBe(1)
+    await holdLanes(database.pool, (await claim()).stoppedLanes)
+    expect(await logOf(id)).toMatchObject([{ outcome: 'failed' }, { outcome: 'canceled' }])
+  })
+
   test('drops what is owed to a subscription whose row is gone with its org', async () => {
     const lane = await addLane(database.pool, orgId)
     const [id = ''] = await addDeliveries(database.pool, lane)

@@ -5,6 +5,7 @@ import { addLane, type TestLane } from '../../test/fixtures/lanes.ts'
 import { cancelDelivery, retryDelivery } from '../history/by-hand.ts'
 import { emit } from '../outbox/emit.ts'
 import { fanOut } from '../outbox/relay.ts'
+import { sweep } from './sweep.ts'
 import { promoteDue } from './tend.ts'
 
 let database: TestDatabase
@@ -147,6 +148,18 @@ describe('an ordered lane', () => {
     )
     expect(rows.flatMap(({ sent }) => sent)).toHaveLength(800)
   })
+})
+
+test('a conversation in which nothing is open and something is blocked is found by the sweep', async () => {
+  for (const n of [1, 2]) await emitTo('a', n)
+  await emitTo('b', 3)
+  await fanOut(database.pool, 100)
+  await query(
+    `update patchbay.delivery_queue set blocked = true, ready = false, due_at = 'infinity' where ordering_key = 'a'`,
+  )
+  expect(await sweep(database.pool)).toEqual({ lanes: 0, conversations: 1 })
+  expect(await sweep(database.pool)).toEqual({ lanes: 0, conversations: 0 })
+  expect(await claimed()).toEqual([1, 3])
 })
 
 describe('changing the order of a lane', () => {

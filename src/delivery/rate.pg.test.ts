@@ -83,4 +83,40 @@ describe('a rate', () => {
     expect(ofFree.map((row) => row.send_after_ms)).toEqual([null, null, null, null, null])
     expect(deliveries).toHaveLength(6)
   })
+
+  test('that leaves a lane without a free moment takes nothing from the share of the others', async () => {
+    await limitTo(0.01)
+    for (let n = 0; n < 9; n += 1) {
+      await addDeliveries(database.pool, await addLane(database.pool, lane.orgId))
+    }
+    await limitTo(0.01)
+    await claimAll(database)
+    await query('update patchbay.delivery_queue set ready = true, lease_token = null')
+    const free = await addLane(database.pool, lane.orgId)
+    await addDeliveries(database.pool, free, 100)
+    expect((await claimAll(database, { slots: 50 })).deliveries).toHaveLength(50)
+  })
+
+  test('that is changed holds from now on', async () => {
+    await limitTo(0.001)
+    await addDeliveries(database.pool, lane, 10)
+    expect(await waitsOf()).toHaveLength(1)
+    await limitTo(100)
+    expect(await waitsOf()).toHaveLength(9)
+  })
+
+  test.each([0, -1, 1e-13, 5e-324, 10_001])(
+    'of %d is refused by the table itself',
+    async (rate) => {
+      await expect(limitTo(rate)).rejects.toMatchObject({ code: '23514' })
+    },
+  )
+})
+
+test('what a person asked for goes before what waits in line', async () => {
+  const ids = await addDeliveries(database.pool, lane, 20)
+  const last = ids.at(-1)
+  await query(`update patchbay.delivery_queue set trigger = 'manual' where id = $1`, [last])
+  const { deliveries } = await claimAll(database, { perLane: 3 })
+  expect(deliveries.map((row) => row.delivery_id).toSorted()).toEqual([ids[0], ids[1], last])
 })

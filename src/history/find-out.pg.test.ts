@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { DELIVERED, settleReady } from '../../test/fixtures/attempts.ts'
+import { claimAll, DELIVERED, settleReady, tried } from '../../test/fixtures/attempts.ts'
 import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
 import { addDeliveries, addLane, type TestLane } from '../../test/fixtures/lanes.ts'
+import { recordAttempts } from '../delivery/record.ts'
 import { emit } from '../outbox/emit.ts'
 import { fanOut } from '../outbox/relay.ts'
 import { cancelDelivery, retryDelivery } from './by-hand.ts'
@@ -212,6 +213,45 @@ describe('a manual try', () => {
     expect(after).toMatchObject({ trigger: 'manual', attempt: 2, step: 1, extra_tries: 0 })
     expect(after.is_due).toBe(true)
     expect(after.resume_s).toBeGreaterThan(3590)
+  })
+
+  test('that comes while an outcome is being recorded loses neither', async () => {
+    const lane = await addLane(database.pool, orgId)
+    const [id = ''] = await addDeliveries(database.pool, lane)
+    const { deliveries } = await claimAll(database)
+    const person = await database.pool.connect()
+    await person.query('begin')
+    await retryDelivery(person, orgId, id)
+    const recording = recordAttempts(
+      database.pool,
+      deliveries.map((row) => tried(row.delivery_id, row.lease_token, DELIVERED)),
+    )
+    await person.query('commit')
+    person.release()
+    expect(await recording).toEqual(new Set([id]))
+    expect(await attemptsOf(id)).toMatchObject([{ attempt: 1, outcome: 'delivered' }])
+    expect(await query('select attempt, trigger, ready from patchbay.delivery_queue')).toEqual([
+      { attempt: 2, trigger: 'manual', ready: true },
+    ])
+  })
+
+  test('of one that was about to be tried is that try, and spends nothing of its schedule', async () => {
+    const lane = await addLane(database.pool, orgId)
+    const [id = ''] = await addDeliveries(database.pool, lane)
+    await retryDelivery(database.pool, orgId, id)
+    await settleReady(database, { next: 'resume' })
+    const [row] = await query('select trigger, step, attempt from patchbay.delivery_queue')
+    expect(row).toEqual({ trigger: 'schedule', step: 0, attempt: 2 })
+  })
+
+  test('is refused when ten are waiting already', async () => {
+    const lane = await addLane(database.pool, orgId)
+    const [id = ''] = await addDeliveries(database.pool, lane)
+    for (let n = 0; n < 11; n += 1) await retryDelivery(database.pool, orgId, id)
+    await expect(retryDelivery(database.pool, orgId, id)).rejects.toMatchObject({
+      code: 'CONFLICT',
+      message: '10 manual tries of it are waiting already.',
+    })
   })
 
   test('of a canceled delivery is a conflict', async () => {

@@ -171,6 +171,17 @@ describe('a recovery', () => {
     expect(await pumpRecovery(database.pool, begun.id)).toBe(1)
   })
 
+  test('adds nothing while live deliveries wait in the lane', async () => {
+    await missed(5)
+    const begun = await recover.begin(request(['missed']), 'me')
+    await addDeliveries(database.pool, lane, 1)
+    await query(`update patchbay.delivery_queue set due_at = now() - interval '2 seconds'`)
+    await pass()
+    expect(await pumpRecovery(database.pool, begun.id)).toBe(0)
+    await settleReady(database, DELIVERED)
+    expect(await pumpRecovery(database.pool, begun.id)).toBe(5)
+  })
+
   test('waits while the subscription is disabled or its circuit is open, and ends when it is deleted', async () => {
     await missed(5)
     const begun = await recover.begin(request(['missed']), 'me')

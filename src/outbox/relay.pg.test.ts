@@ -82,4 +82,16 @@ describe(fanOut, () => {
     expect(await fanOut(database.pool, 3)).toMatchObject({ events: 3 })
     expect(await fanOut(database.pool, 3)).toMatchObject({ events: 2 })
   })
+
+  test('takes an event once, also one that an older version marked as pending itself', async () => {
+    const lane = await addLane(database.pool, orgId)
+    await query(
+      `with p as (insert into patchbay.outbox_pending (event_id, org_id) values (patchbay.new_id(), $1) returning event_id)
+       insert into patchbay.outbox_events (id, org_id, type, data, occurred_at) select event_id, $1, 'a', '{}', now() from p`,
+      [orgId],
+    )
+    expect(await fanOut(database.pool, 10)).toEqual({ events: 1, deliveries: 1 })
+    expect(await fanOut(database.pool, 10)).toEqual({ events: 0, deliveries: 0 })
+    expect(lane.orgId).toBe(orgId)
+  })
 })

@@ -117,6 +117,7 @@ test.each([
   ['waits over 30 days', { retrySchedule: [2_592_001] }, 'retrySchedule'],
   ['21 waits', { retrySchedule: Array.from({ length: 21 }, () => 1) }, 'retrySchedule'],
   ['a rate of zero', { rateLimit: { perSecond: 0 } }, 'rateLimit.perSecond'],
+  ['a rate that is next to nothing', { rateLimit: { perSecond: 1e-13 } }, 'rateLimit.perSecond'],
   ['a negative rate', { rateLimit: { perSecond: -1 } }, 'rateLimit.perSecond'],
   ['an order that is none', { ordering: 'fifo' }, 'ordering'],
   ['an age of zero', { maxAgeSeconds: 0 }, 'maxAgeSeconds'],
