@@ -131,6 +131,13 @@ export const settings = z.object({
 
 export type Config = z.output<typeof settings>
 
+const MAX_ATTEMPT_MS = 15_000
+
+/** How long a try may take: a try that starts in the first half of its lease ends within it. */
+export function attemptTimeoutMs(config: Config): number {
+  return Math.min(MAX_ATTEMPT_MS, (config.LEASE_SECONDS * 1000) / 2)
+}
+
 /** Settings that cannot be used, one line each. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { and, eq, sql } from 'drizzle-orm'
 import { AppError } from '../core/error.ts'
 import type { Db } from '../db/pool.ts'
@@ -22,14 +23,35 @@ export interface StoredAnswer {
 }
 
 export type Begun =
-  | { readonly kind: 'new' }
+  /** It is this request's turn; its end is to be told with the same `holder`. */
+  | { readonly kind: 'new'; readonly holder: string }
   | { readonly kind: 'replay'; readonly answer: StoredAnswer }
+
+/** A request that has not said for so long that it is running is not: its process was killed, or has lost the database. */
+const GONE_AFTER_S = 10
+/** How often one that runs should say so. */
+export const ALIVE_EVERY_MS = 3000
+const WAITS_MS = [100, 500]
+
+interface IdempotencyDeps {
+  readonly db: Db
+  readonly keyring: Keyring
+  readonly newId: () => string
+}
 
 /**
  * The ledger of idempotent requests: one row from the first request on, its answer for 24 hours. Answers are sealed, because
  * some carry a secret that is shown once.
+ *
+ *   running (alive_at moves) ─▶ answered ─▶ forgotten after a day
+ *        └─▶ gone (alive_at stands still): the next request with the key takes it over
+ *
+ * Only who holds the row writes it: an answer that comes after a take-over changes nothing.
  */
-export function makeIdempotency({ db, keyring }: { readonly db: Db; readonly keyring: Keyring }) {
+export function makeIdempotency({ db, keyring, newId }: IdempotencyDeps) {
+  const heldBy = (request: KeyedRequest, holder: string) =>
+    and(rowOf(request), eq(idempotencyKeys.holder, holder))
+
   const rowOf = (request: KeyedRequest) =>
     and(
       eq(idempotencyKeys.orgId, request.orgId),
@@ -46,12 +68,13 @@ export function makeIdempotency({ db, keyring }: { readonly db: Db; readonly key
   return {
     /**
      * Takes the key, or hands back what its first request was answered. A row older than a day is taken over, and so is one
-     * whose request began ten minutes ago and never ended: its process is gone.
+     * whose request is gone.
      *
      * @throws AppError `UNPROCESSABLE` when the key was used for another request, `CONFLICT` while the first one runs
      */
     async begin(request: KeyedRequest): Promise<Begun> {
       const requestHash = createHash('sha256').update(request.fingerprint).digest()
+      const holder = newId()
       const taken = await db
         .insert(idempotencyKeys)
         .values({
@@ -59,15 +82,23 @@ export function makeIdempotency({ db, keyring }: { readonly db: Db; readonly key
           principalId: request.principalId,
           key: request.key,
           requestHash,
+          holder,
         })
         .onConflictDoUpdate({
           target: [idempotencyKeys.orgId, idempotencyKeys.principalId, idempotencyKeys.key],
-          set: { requestHash, status: null, answer: null, createdAt: sql`now()` },
+          set: {
+            requestHash,
+            holder,
+            status: null,
+            answer: null,
+            createdAt: sql`now()`,
+            aliveAt: sql`now()`,
+          },
           setWhere: sql`${idempotencyKeys.createdAt} < now() - interval '24 hours'
-            or (${idempotencyKeys.status} is null and ${idempotencyKeys.createdAt} < now() - interval '10 minutes')`,
+            or (${idempotencyKeys.status} is null and ${idempotencyKeys.aliveAt} < now() - make_interval(secs => ${GONE_AFTER_S}))`,
         })
         .returning({ key: idempotencyKeys.key })
-      if (taken.length > 0) return { kind: 'new' }
+      if (taken.length > 0) return { kind: 'new', holder }
 
       const [first] = await db.select().from(idempotencyKeys).where(rowOf(request))
       if (first !== undefined && !first.requestHash.equals(requestHash)) {
@@ -83,14 +114,39 @@ export function makeIdempotency({ db, keyring }: { readonly db: Db; readonly key
       return { kind: 'replay', answer: { status: first.status, ...JSON.parse(answer) } }
     },
 
-    async finish(request: KeyedRequest, { status, ...answer }: StoredAnswer): Promise<void> {
+    /** Says that the request is running. */
+    async keepAlive(request: KeyedRequest, holder: string): Promise<void> {
+      await db.update(idempotencyKeys).set({ aliveAt: sql`now()` }).where(heldBy(request, holder))
+    },
+
+    async finish(
+      request: KeyedRequest,
+      holder: string,
+      { status, ...answer }: StoredAnswer,
+    ): Promise<void> {
       const sealed = await keyring.seal(sealContext(request), JSON.stringify(answer))
-      await db.update(idempotencyKeys).set({ status, answer: sealed }).where(rowOf(request))
+      await persistently(() =>
+        db.update(idempotencyKeys).set({ status, answer: sealed }).where(heldBy(request, holder)),
+      )
     },
 
     /** Forgets a request that had no effect, so that it may be sent again, corrected. */
-    async release(request: KeyedRequest): Promise<void> {
-      await db.delete(idempotencyKeys).where(rowOf(request))
+    async release(request: KeyedRequest, holder: string): Promise<void> {
+      await persistently(() => db.delete(idempotencyKeys).where(heldBy(request, holder)))
     },
   }
+}
+
+/** A connection that was cut is replaced by the next try; what has been done should not be forgotten for it. */
+async function persistently(write: () => Promise<unknown>): Promise<void> {
+  for (const waitMs of WAITS_MS) {
+    try {
+      await write()
+      return
+    } catch {
+      // The last try throws.
+      await sleep(waitMs)
+    }
+  }
+  await write()
 }

@@ -270,6 +270,8 @@ export const idempotencyKeys = patchbay.table(
     requestHash: bytea('request_hash').notNull(),
     status: smallint('status'),
     answer: bytea('answer'),
+    holder: uuid('holder'),
+    aliveAt: at('alive_at').notNull().defaultNow(),
     createdAt: createdAt(),
   },
   (table) => [primaryKey({ columns: [table.orgId, table.principalId, table.key] })],

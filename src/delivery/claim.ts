@@ -23,6 +23,8 @@ export interface ClaimedRow {
   readonly age_s: number
   /** After the claim: the moment that a rate-limited lane has for it. null: at once. */
   readonly send_after_ms: number | null
+  /** Its lane is failing, or has never delivered. */
+  readonly is_unproven: boolean
 }
 
 export interface Claim {
@@ -30,6 +32,11 @@ export interface Claim {
   readonly slots: number
   /** Rows at most of one lane. */
   readonly perLane: number
+  /** Lanes that may have another number of rows, and which. */
+  readonly lanesWithRoom: readonly string[]
+  readonly rooms: readonly number[]
+  /** Rows at most of all unproven lanes together. */
+  readonly unprovenSlots: number
   /** Lanes at most; and only those after this subscription id. */
   readonly lanes: number
   readonly afterLane: string
@@ -44,6 +51,15 @@ const RATE_HORIZON_MS = 500
 /** A little slower than asked, so that what leaves late does not put one more into a receiver's second. */
 const RATE_MARGIN = 1.05
 
+const FIRST_IN_LINE = `
+    select q.id
+    from patchbay.delivery_queue as q
+    where q.ready and q.trigger not in ('manual', 'test') and q.subscription_id = a.subscription_id
+    order by q.id
+    limit a.size
+    for update skip locked
+  `
+
 /**
  * Claims fairly: walks the lanes that have ready work by a loose index scan and takes a share of each, so a lane with a
  * million rows costs its neighbours nothing.
@@ -51,6 +67,8 @@ const RATE_MARGIN = 1.05
  * - A lane to which nothing may be sent is returned with no delivery in it, to be held: see `holdLanes`.
  * - What a person asked for comes before what waits in line. A lane with an open circuit gives nothing else, but one probe
  *   when its time has come.
+ * - Lanes that are failing, or have never delivered, share a part of the slots: endpoints that hang until the deadline may
+ *   fill that part, and no more.
  * - A lane with a rate gives as many as it has moments in the next half second, and each row the moment that is its own:
  *   the moments are taken from the lane's row, so all workers together keep the rate.
  *
@@ -81,11 +99,13 @@ checked as materialized (
   select
     lane.subscription_id, s.revision as subscription_revision, i.revision as integration_revision,
     coalesce(s.is_active and s.deleted_at is null and i.is_enabled and i.deleted_at is null, false) as is_live,
-    h.open_until is not null as is_open, s.rate_limit
+    h.open_until is not null as is_open, s.rate_limit, room.size as room,
+    coalesce(h.consecutive_failures > 0 or h.last_delivered_at is null, true) as is_unproven
   from lane
   left join patchbay.webhook_subscriptions as s on s.id = lane.subscription_id
   left join patchbay.org_integrations as i on i.id = s.integration_id
   left join patchbay.subscription_health as h on h.subscription_id = lane.subscription_id
+  left join unnest($8::uuid[], $9::int[]) as room (subscription_id, size) on room.subscription_id = lane.subscription_id
   where lane.subscription_id <> all ($5::uuid[])
 ),
 probing as materialized (
@@ -103,7 +123,7 @@ paced as materialized (
   for update skip locked
 ),
 share as materialized (
-  select least($2::int, greatest(1, ceil($1::float8 / greatest(1, count(*)))))::int as size
+  select greatest(1, ceil($1::float8 / greatest(1, count(*))))::int as size
   from checked as c
   left join paced as r using (subscription_id)
   where c.is_live and (c.rate_limit is null or r.subscription_id is not null)
@@ -111,9 +131,9 @@ share as materialized (
 allowed as materialized (
   select
     c.subscription_id, c.is_open and p.subscription_id is null as is_urgent_only, p.subscription_id is not null as is_probe,
-    r.from_at, ${RATE_MARGIN} / c.rate_limit as gap_s,
+    c.is_unproven, r.from_at, ${RATE_MARGIN} / c.rate_limit as gap_s,
     least(
-      case when p.subscription_id is null then (select size from share) else 1 end,
+      case when p.subscription_id is null then least(coalesce(c.room, $2::int), (select size from share)) else 1 end,
       case when c.rate_limit is null then 2147483647
         else ceil(extract(epoch from now() + interval '${RATE_HORIZON_MS} ms' - r.from_at) * c.rate_limit / ${RATE_MARGIN}) end
     )::int as size
@@ -137,19 +157,19 @@ urgent as materialized (
     select u.subscription_id from patchbay.delivery_queue as u where u.ready and u.trigger in ('manual', 'test') limit 1000
   ))
 ),
-first_in_line as materialized (
+proven as materialized (
   select a.subscription_id, q.id
   from allowed as a
-  cross join lateral (
-    select q.id
-    from patchbay.delivery_queue as q
-    where q.ready and q.trigger not in ('manual', 'test') and q.subscription_id = a.subscription_id
-    order by q.id
-    limit a.size
-    for update skip locked
-  ) as q
-  where not a.is_urgent_only
+  cross join lateral (${FIRST_IN_LINE}) as q
+  where not a.is_urgent_only and not a.is_unproven
   limit $1::int
+),
+unproven as materialized (
+  select a.subscription_id, q.id
+  from allowed as a
+  cross join lateral (${FIRST_IN_LINE}) as q
+  where not a.is_urgent_only and a.is_unproven
+  limit $10::int
 ),
 picked as materialized (
   select p.id, p.subscription_id, p.nth, extract(epoch from a.from_at - now()) * 1000 + (p.nth - 1) * a.gap_s * 1000 as send_after_ms
@@ -158,7 +178,9 @@ picked as materialized (
     from (
       select subscription_id, id, false as is_late from urgent
       union all
-      select subscription_id, id, true from first_in_line
+      select subscription_id, id, true from proven
+      union all
+      select subscription_id, id, true from unproven
     ) as q
   ) as p
   join allowed as a using (subscription_id)
@@ -194,7 +216,7 @@ select
   l.lease_token, l.attempt, l.step::int as step, l.trigger, l.resume_at is not null as is_resumable, l.event_id,
   e.type, e.conversation_id, e.data, e.occurred_at,
   extract(epoch from now() - patchbay.id_time(l.event_id))::float8 as age_s,
-  t.send_after_ms::float8 as send_after_ms
+  t.send_after_ms::float8 as send_after_ms, c.is_unproven
 from leased as l
 join checked as c using (subscription_id)
 join picked as t on t.id = l.id
@@ -207,13 +229,13 @@ left join lateral (
 ) as e on true
 union all
 select
-  'stopped', null, null, c.subscription_id, null, null, null, null, null, null, null, null, null, null, null, null, null, null
+  'stopped', null, null, c.subscription_id, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null
 from checked as c
 where not c.is_live or c.is_open
 union all
 (
   select
-    'walked', null, null, w.subscription_id, null, null, null, w.nth, null, null, null, null, null, null, null, null, null, null
+    'walked', null, null, w.subscription_id, null, null, null, w.nth, null, null, null, null, null, null, null, null, null, null, null
   from lane as w
   order by w.nth desc
   limit 1
@@ -245,6 +267,9 @@ export async function claimDue(db: Queryable, claim: Claim): Promise<Claimed> {
       claim.busyLanes,
       claim.leaseMs,
       claim.leaseToken,
+      claim.lanesWithRoom,
+      claim.rooms,
+      claim.unprovenSlots,
     ],
   })
   const deliveries: ClaimedRow[] = []

@@ -25,6 +25,7 @@ async function claimsOf(count: number, answer: (n: number) => Claimed): Promise<
     random: () => 0,
     log: makeLog('silent'),
     concurrency: 4,
+    laneStart: 1,
     laneConcurrency: 2,
     pollMs: 1,
     leaseMs: 1000,

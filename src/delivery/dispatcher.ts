@@ -1,14 +1,20 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Outcome } from '../core/delivery.ts'
+import { withJitter } from '../core/schedule.ts'
 import { type Settlement, settle } from '../core/settle.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { AttemptLimits, LaneConfig, Tried } from './attempt.ts'
 import type { Claim, Claimed, ClaimedRow } from './claim.ts'
+import { makeInFlight } from './in-flight.ts'
 import type { AttemptRecord, Next } from './record.ts'
 import { makeSignal } from './signal.ts'
 
 const FIRST_LANE = '00000000-0000-0000-0000-000000000000'
+/** Of the slots: what lanes may fill together that are failing or have never delivered. */
+const UNPROVEN_SHARE = 0.5
+/** How long a delivery waits whose subscription cannot be opened: somebody has to mend something. */
+const UNOPENED_WAIT_MS = 60_000
 const UNOPENED: Outcome = { kind: 'interrupted', error: 'the subscription could not be opened' }
 const RELAY_BATCH = 1000
 const MAX_LANES_PER_CLAIM = 512
@@ -38,7 +44,8 @@ export interface DispatcherDeps {
   readonly random: () => number
   readonly log: Log
   readonly concurrency: number
-  /** Deliveries of one lane in flight in this process, about. */
+  /** Deliveries of one lane in flight in this process, about: of one that is new or failing, and of one that answers. */
+  readonly laneStart: number
   readonly laneConcurrency: number
   readonly pollMs: number
   readonly leaseMs: number
@@ -55,22 +62,19 @@ export interface DispatcherDeps {
 export function makeDispatcher(deps: DispatcherDeps) {
   const changed = makeSignal()
   const attempts = new AbortController()
-  const inFlight = new Map<string, number>()
+  const inFlight = makeInFlight(deps.laneStart, deps.laneConcurrency)
   const idleWaiters = new Set<() => void>()
-  let inFlightTotal = 0
   let afterLane = FIRST_LANE
   let claimedInRound = 0
   let tendedAtMs = 0
 
-  const freeSlots = () => deps.concurrency - inFlightTotal - deps.recorder.unrecorded()
-  const busyLanes = () =>
-    [...inFlight].filter(([, count]) => count >= deps.laneConcurrency).map(([lane]) => lane)
+  const freeSlots = () => deps.concurrency - inFlight.total() - deps.recorder.unrecorded()
+  const unprovenSlots = () =>
+    Math.max(0, Math.ceil(deps.concurrency * UNPROVEN_SHARE) - inFlight.unproven())
 
   /** @param claimAtMs before the claim was asked for, so that no lease ends earlier than we think */
   function start(row: ClaimedRow, lane: LaneConfig, claimAtMs: number): void {
-    const id = row.subscription_id
-    inFlightTotal += 1
-    inFlight.set(id, (inFlight.get(id) ?? 0) + 1)
+    inFlight.started(row.subscription_id, row.is_unproven)
     const startByMs = claimAtMs + deps.leaseMs - deps.attemptTimeoutMs
     const sending =
       row.send_after_ms === null
@@ -85,10 +89,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
         }
       })
       .then(({ outcome, durationMs }) => {
-        inFlightTotal -= 1
-        const left = (inFlight.get(id) ?? 1) - 1
-        if (left === 0) inFlight.delete(id)
-        else inFlight.set(id, left)
+        inFlight.ended(row.subscription_id, row.is_unproven, outcome.kind === 'delivered')
         deps.recorder.add(toRecord(row, outcome, durationMs, lane.scheduleS, deps.random()))
         logAttempt(deps.log, row, outcome, durationMs)
       })
@@ -117,13 +118,17 @@ export function makeDispatcher(deps: DispatcherDeps) {
   /** Claims what there is room for. Returns whether there may be more. */
   async function claimAndStart(): Promise<boolean> {
     const slots = freeSlots()
-    if (slots * 4 < deps.concurrency && inFlightTotal > 0) return false
+    if (slots * 4 < deps.concurrency && inFlight.total() > 0) return false
+    const rooms = inFlight.rooms()
     const claim: Claim = {
       slots,
-      perLane: deps.laneConcurrency,
+      perLane: deps.laneStart,
+      lanesWithRoom: rooms.lanes,
+      rooms: rooms.sizes,
+      unprovenSlots: unprovenSlots(),
       lanes: Math.min(slots, MAX_LANES_PER_CLAIM),
       afterLane,
-      busyLanes: busyLanes(),
+      busyLanes: inFlight.busyLanes(),
       leaseMs: deps.leaseMs,
       leaseToken: randomUUID(),
     }
@@ -132,7 +137,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
     const lanes = await deps.lanesOf(deliveries)
     for (const row of deliveries) {
       const lane = lanes.get(row.subscription_id)
-      if (lane === undefined) deps.recorder.add(toRecord(row, UNOPENED, 0, [], deps.random()))
+      if (lane === undefined) deps.recorder.add(unopened(row, deps.random()))
       else start(row, lane, claimAtMs)
     }
     if (stoppedLanes.length > 0) await deps.holdLanes(stoppedLanes)
@@ -194,7 +199,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
       while (!signal.aborted) {
         try {
           await drain(signal)
-          if (inFlightTotal === 0) for (const done of idleWaiters) done()
+          if (inFlight.total() === 0) for (const done of idleWaiters) done()
         } catch (error) {
           deps.log.warn({ err: error }, 'dispatcher.database_unavailable')
           await changed.wait(1000)
@@ -204,11 +209,11 @@ export function makeDispatcher(deps: DispatcherDeps) {
       signal.removeEventListener('abort', wake)
       for (const done of idleWaiters) done()
       const deadline = performance.now() + deps.graceMs
-      while (inFlightTotal > 0 && performance.now() < deadline) {
+      while (inFlight.total() > 0 && performance.now() < deadline) {
         await changed.wait(50)
       }
       attempts.abort()
-      while (inFlightTotal > 0) await changed.wait(10)
+      while (inFlight.total() > 0) await changed.wait(10)
       await deps.recorder.flush()
     },
   }
@@ -236,6 +241,10 @@ function toRecord(
     error: 'error' in outcome ? outcome.error : null,
     snippet: 'snippet' in outcome ? outcome.snippet : null,
   }
+}
+
+function unopened(row: ClaimedRow, dice: number): AttemptRecord {
+  return { ...toRecord(row, UNOPENED, 0, [], dice), afterMs: withJitter(UNOPENED_WAIT_MS, dice) }
 }
 
 function nextOf(settlement: Settlement): Next {

@@ -108,6 +108,9 @@ const claim = {
   lanes: 256,
   afterLane: NO_LANE,
   busyLanes: [randomUUID()],
+  lanesWithRoom: [randomUUID()],
+  rooms: [200],
+  unprovenSlots: 512,
   leaseMs: 30_000,
   leaseToken: randomUUID(),
 }

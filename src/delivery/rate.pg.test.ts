@@ -120,3 +120,38 @@ test('what a person asked for goes before what waits in line', async () => {
   const { deliveries } = await claimAll(database, { perLane: 3 })
   expect(deliveries.map((row) => row.delivery_id).toSorted()).toEqual([ids[0], ids[1], last])
 })
+
+describe('unproven lanes', () => {
+  test('share a part of the slots; a lane that delivers has its own', async () => {
+    const proven = await addLane(database.pool, lane.orgId)
+    await query(
+      'update patchbay.subscription_health set last_delivered_at = now() where subscription_id = $1',
+      [proven.subscriptionId],
+    )
+    for (let n = 0; n < 5; n += 1) {
+      await addDeliveries(database.pool, await addLane(database.pool, lane.orgId), 10)
+    }
+    await addDeliveries(database.pool, proven, 50)
+    const { deliveries } = await claimAll(database, { unprovenSlots: 7 })
+    expect(deliveries.filter((row) => row.is_unproven)).toHaveLength(7)
+    expect(deliveries.filter((row) => !row.is_unproven).length).toBeGreaterThan(10)
+  })
+
+  test('of which one delivers is proven, until it fails', async () => {
+    await addDeliveries(database.pool, lane, 3)
+    const [first] = (await claimAll(database, { perLane: 1 })).deliveries
+    expect(first?.is_unproven).toBe(true)
+    await query('update patchbay.subscription_health set last_delivered_at = now()')
+    const [second] = (await claimAll(database, { perLane: 1, unprovenSlots: 0 })).deliveries
+    expect(second?.is_unproven).toBe(false)
+    await query('update patchbay.subscription_health set consecutive_failures = 1')
+    expect((await claimAll(database, { unprovenSlots: 0 })).deliveries).toEqual([])
+  })
+
+  test('that have earned more room than a new lane get it', async () => {
+    await addDeliveries(database.pool, lane, 50)
+    const wanted = { perLane: 5, lanesWithRoom: [lane.subscriptionId], rooms: [20] }
+    expect((await claimAll(database, wanted)).deliveries).toHaveLength(20)
+    expect((await claimAll(database, { perLane: 5 })).deliveries).toHaveLength(5)
+  })
+})

@@ -31,12 +31,13 @@ export interface EgressOptions {
   /** Sockets per origin at most; more requests wait their turn within their own deadline. */
   readonly connectionsPerOrigin?: number
   readonly connectTimeoutMs?: number
+  readonly resolveTimeoutMs?: number
   readonly resolve?: Resolve
 }
 
 /** Opens the pools of sockets, one set for each network, so that a socket is never shared across policies. */
 export function openEgress(options: EgressOptions): Egress {
-  const resolve = options.resolve ?? makeResolve()
+  const resolve = options.resolve ?? makeResolve(options.resolveTimeoutMs)
   const connectTimeoutMs = options.connectTimeoutMs ?? 5000
   const both: AllowList = {
     hasHost: (host, port) =>
@@ -80,8 +81,14 @@ function describe(error: Error): EgressResult {
   if (error instanceof BlockedError) return { kind: 'blocked', reason: error.message }
   if (error instanceof DnsError) return { kind: 'failed', reason: error.message }
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
+  if (OUR_TROUBLE.has(code)) {
+    return { kind: 'interrupted', reason: `this process could not open a socket (${code})` }
+  }
   return { kind: 'failed', reason: REASONS[code] ?? reasonOf(error, code) }
 }
+
+/** No descriptor, port or memory left on our side: not the endpoint's failure. */
+const OUR_TROUBLE = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL'])
 
 const REASONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused: nothing listens there',

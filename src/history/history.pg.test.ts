@@ -49,6 +49,9 @@ async function settle(ids: readonly string[], more: Partial<AttemptRecord> = {})
     lanes: 100,
     afterLane: '00000000-0000-0000-0000-000000000000',
     busyLanes: [],
+    lanesWithRoom: [],
+    rooms: [],
+    unprovenSlots: 1000,
     leaseMs: 30_000,
     leaseToken,
   })

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Pool } from 'pg'
-import type { Config } from '../config.ts'
+import { attemptTimeoutMs, type Config } from '../config.ts'
 import { makeNewId } from '../core/id.ts'
 import { Secret } from '../core/secret.ts'
 import { makeDataKeyStore } from '../db/data-keys.ts'
@@ -60,6 +60,9 @@ export async function openResources(
       isHttpAllowed: config.EGRESS_HTTP === 'allow',
       allow: parseAllowList(config.EGRESS_ALLOW),
       allowInternal: parseAllowList(config.EGRESS_ALLOW_INTERNAL),
+      // Both within the deadline of a try, also of a short one: who cannot be reached has failed, and was not interrupted.
+      resolveTimeoutMs: Math.min(3000, attemptTimeoutMs(config) * 0.3),
+      connectTimeoutMs: Math.min(5000, attemptTimeoutMs(config) * 0.5),
     }),
   )
   const jobs = stack.use(await retrying(() => openJobs({ url: databaseUrl, log }), retry))

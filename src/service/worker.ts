@@ -1,5 +1,5 @@
 import packageJson from '../../package.json' with { type: 'json' }
-import type { Config } from '../config.ts'
+import { attemptTimeoutMs, type Config } from '../config.ts'
 import { openPool } from '../db/pool.ts'
 import { type LaneConfig, makeAttempt } from '../delivery/attempt.ts'
 import { claimDue } from '../delivery/claim.ts'
@@ -19,7 +19,8 @@ import { getProvider } from '../providers/registry.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Resources } from './resources.ts'
 
-const MAX_ATTEMPT_MS = 15_000
+/** Deliveries of a lane in flight: at first, and at most, one more for each that succeeds. */
+const LANE_START = 16
 const LANE_CONCURRENCY = 256
 const DRAIN_MS = 30_000
 
@@ -33,8 +34,7 @@ export async function runWorker(
 ): Promise<void> {
   const { egress, keyring, jobs } = resources
   const leaseMs = config.LEASE_SECONDS * 1000
-  // So that a try which starts in the first half of its lease ends within it.
-  const attemptTimeoutMs = Math.min(MAX_ATTEMPT_MS, leaseMs / 2)
+  const timeoutMs = attemptTimeoutMs(config)
   // Its own pool: the hot statements are few and known, must use their indexes whatever the statistics say, and may be
   // allowed not to wait for the disk.
   const hot = openPool({
@@ -87,17 +87,18 @@ export async function runWorker(
     attempt: makeAttempt({
       send: egress.send,
       nowMs: Date.now,
-      timeoutMs: attemptTimeoutMs,
+      timeoutMs,
       userAgent: `Patchbay/${packageJson.version}`,
     }),
     recorder,
     random: Math.random,
     log,
     concurrency: config.WORKER_CONCURRENCY,
+    laneStart: LANE_START,
     laneConcurrency: LANE_CONCURRENCY,
     pollMs: 250,
     leaseMs,
-    attemptTimeoutMs,
+    attemptTimeoutMs: timeoutMs,
     graceMs: 8000,
   })
   await jobs.workDispatch(() => dispatcher.drain(DRAIN_MS))

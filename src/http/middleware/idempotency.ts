@@ -1,4 +1,5 @@
 import { createMiddleware } from 'hono/factory'
+import { ALIVE_EVERY_MS } from '../../auth/idempotency.ts'
 import { AppError, invalidField } from '../../core/error.ts'
 import type { AppEnv } from '../env.ts'
 
@@ -34,14 +35,24 @@ export const idempotent = createMiddleware<AppEnv>(async (c, next) => {
     // The status was one of ours when it was stored.
     return c.body(begun.answer.body, begun.answer.status as 200)
   }
-  await next()
+  const { holder } = begun
+  // One that fails is followed by the next; when all fail, the key is given back.
+  const alive = setInterval(
+    () => idempotency.keepAlive(request, holder).catch(() => undefined),
+    ALIVE_EVERY_MS,
+  )
+  try {
+    await next()
+  } finally {
+    clearInterval(alive)
+  }
   const { status } = c.res
   if (status < 300 || KEPT_FAILURES.has(status)) {
     const body = await c.res.clone().text()
     const contentType = c.res.headers.get('content-type') ?? 'application/json'
-    await idempotency.finish(request, { status, contentType, body })
+    await idempotency.finish(request, holder, { status, contentType, body })
   } else {
-    await idempotency.release(request)
+    await idempotency.release(request, holder)
   }
   return undefined
 })
