@@ -67,6 +67,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
   let afterLane = FIRST_LANE
   let claimedInRound = 0
   let tendedAtMs = 0
+  let isStopped = false
 
   const freeSlots = () => deps.concurrency - inFlight.total() - deps.recorder.unrecorded()
   const unprovenSlots = () =>
@@ -179,9 +180,11 @@ export function makeDispatcher(deps: DispatcherDeps) {
       if (freeSlots() * 4 >= deps.concurrency) changed.set()
     },
 
-    /** Look now: something was committed. Resolves when nothing is due any more, or after `maxMs`. */
+    /** Look now: something was committed. Resolves when nothing is due any more, after `maxMs`, or when we stop. */
     drain: (maxMs: number): Promise<void> =>
       new Promise((resolve) => {
+        // Nobody looks any more, so nobody would say that it is done.
+        if (isStopped) return resolve()
         const done = () => {
           clearTimeout(timer)
           idleWaiters.delete(done)
@@ -207,6 +210,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
         await changed.wait(deps.pollMs)
       }
       signal.removeEventListener('abort', wake)
+      isStopped = true
       for (const done of idleWaiters) done()
       const deadline = performance.now() + deps.graceMs
       while (inFlight.total() > 0 && performance.now() < deadline) {

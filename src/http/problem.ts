@@ -59,6 +59,8 @@ export function problemResponse(c: Context<AppEnv>, error: AppError): Response {
   const headers: Record<string, string> = { 'content-type': 'application/problem+json' }
   if (error.code === 'UNAUTHENTICATED') headers['www-authenticate'] = 'Bearer'
   if (error.code === 'RATE_LIMITED' || error.code === 'UNAVAILABLE') headers['retry-after'] = '1'
+  // The rest of such a body is not read, so no further request can come on this connection.
+  if (error.code === 'PAYLOAD_TOO_LARGE') headers.connection = 'close'
   const body = toProblem(error, requestId, new URL(c.req.url).pathname)
   return c.body(JSON.stringify(body), STATUS[error.code], headers)
 }

@@ -38,7 +38,7 @@ export const idempotent = createMiddleware<AppEnv>(async (c, next) => {
   const { holder } = begun
   // One that fails is followed by the next; when all fail, the key is given back.
   const alive = setInterval(
-    () => idempotency.keepAlive(request, holder).catch(() => undefined),
+    () => void idempotency.keepAlive(request, holder).catch(() => undefined),
     ALIVE_EVERY_MS,
   )
   try {
