@@ -1,38 +1,58 @@
 import { describe, expect, test } from 'vitest'
-import { makeInFlight } from './in-flight.ts'
+import { type InFlight, makeInFlight } from './in-flight.ts'
+
+const times = (count: number, work: () => void) => {
+  for (let n = 0; n < count; n += 1) work()
+}
+const start = (inFlight: InFlight, count: number) =>
+  times(count, () => inFlight.started('a', false))
+const succeed = (inFlight: InFlight, count: number) =>
+  times(count, () => inFlight.ended('a', false, true))
 
 describe(makeInFlight, () => {
-  test('lets a lane have a few at first, and one more for each that succeeds', () => {
-    const inFlight = makeInFlight(2, 4)
-    inFlight.started('a', false)
-    inFlight.started('a', false)
+  test('lets a lane that uses all it may have one more for each that succeeds, also after a rest', () => {
+    const inFlight = makeInFlight(2, 8)
+    start(inFlight, 2)
     expect(inFlight.busyLanes()).toEqual(['a'])
     expect(inFlight.rooms()).toEqual({ lanes: [], sizes: [] })
-    inFlight.ended('a', false, true)
+    succeed(inFlight, 2)
     expect(inFlight.busyLanes()).toEqual([])
-    expect(inFlight.rooms()).toEqual({ lanes: ['a'], sizes: [2] })
+    expect(inFlight.rooms()).toEqual({ lanes: ['a'], sizes: [4] })
+    start(inFlight, 3)
+    expect(inFlight.rooms()).toEqual({ lanes: ['a'], sizes: [1] })
+  })
+
+  test('remembers nothing of a lane that has no use for more', () => {
+    const inFlight = makeInFlight(4, 8)
+    times(10, () => {
+      start(inFlight, 3)
+      succeed(inFlight, 3)
+    })
+    expect(inFlight.rooms()).toEqual({ lanes: [], sizes: [] })
   })
 
   test('lets no lane have more than the most', () => {
     const inFlight = makeInFlight(1, 3)
-    inFlight.started('a', false)
-    for (let n = 0; n < 10; n += 1) {
-      inFlight.started('a', false)
-      inFlight.ended('a', false, true)
-    }
-    expect(inFlight.rooms()).toEqual({ lanes: ['a'], sizes: [2] })
+    times(10, () => {
+      start(inFlight, 3)
+      succeed(inFlight, 3)
+    })
+    expect(inFlight.rooms()).toEqual({ lanes: ['a'], sizes: [3] })
   })
 
-  test('takes a lane back to the start when one fails, and when nothing is in flight', () => {
-    const inFlight = makeInFlight(1, 8)
-    for (let n = 0; n < 4; n += 1) inFlight.started('a', false)
-    inFlight.ended('a', false, true)
+  test('halves what a lane may have when one fails, down to the start', () => {
+    const inFlight = makeInFlight(2, 64)
+    start(inFlight, 20)
+    succeed(inFlight, 8)
+    expect(inFlight.busyLanes()).toEqual(['a'])
     inFlight.ended('a', false, false)
+    start(inFlight, 1)
+    succeed(inFlight, 7)
+    expect(inFlight.busyLanes()).toEqual([])
+    times(5, () => inFlight.ended('a', false, false))
+    start(inFlight, 2)
     expect(inFlight.busyLanes()).toEqual(['a'])
-    inFlight.ended('a', false, true)
-    inFlight.ended('a', false, true)
-    inFlight.started('a', false)
-    expect(inFlight.busyLanes()).toEqual(['a'])
+    expect(inFlight.rooms()).toEqual({ lanes: [], sizes: [] })
   })
 
   test('counts all, and those of unproven lanes', () => {

@@ -13,26 +13,43 @@ export interface InFlight {
 interface Lane {
   count: number
   allowance: number
+  /** It had as many in flight as it may: only then is it worth knowing that it could do with more. */
+  isFull: boolean
 }
 
+/** Lanes whose allowance is kept while nothing of theirs is in flight. */
+const MAX_KEPT = 1000
+
 /**
- * Slow start, as TCP has it: a lane begins with `start` deliveries in flight, each success adds one, up to `max`; a failure or
- * an end of work takes it back to the start. So an endpoint that hangs takes a few slots, and one that answers soon has all it
- * can use.
+ * Slow start, as TCP has it: a lane begins with `start` deliveries in flight; while it uses all of that, each success adds one,
+ * up to `max`; a failure halves it. So an endpoint that hangs takes a few slots, and one that answers soon has all it can use.
  */
 export function makeInFlight(start: number, max: number): InFlight {
   const lanes = new Map<string, Lane>()
   let total = 0
   let unproven = 0
+
+  function forget(id: string, lane: Lane): void {
+    if (lane.count > 0) return
+    if (lane.allowance === start) lanes.delete(id)
+    else if (lanes.size > MAX_KEPT) {
+      for (const [other, { count }] of lanes) {
+        if (count === 0) lanes.delete(other)
+        if (lanes.size <= MAX_KEPT) break
+      }
+    }
+  }
+
   return {
     total: () => total,
     unproven: () => unproven,
     started: (id, isUnproven) => {
       total += 1
       if (isUnproven) unproven += 1
-      const lane = lanes.get(id)
-      if (lane === undefined) lanes.set(id, { count: 1, allowance: start })
-      else lane.count += 1
+      const lane = lanes.get(id) ?? { count: 0, allowance: start, isFull: false }
+      lane.count += 1
+      lane.isFull ||= lane.count >= lane.allowance
+      lanes.set(id, lane)
     },
     ended: (id, isUnproven, isDelivered) => {
       total -= 1
@@ -40,8 +57,10 @@ export function makeInFlight(start: number, max: number): InFlight {
       const lane = lanes.get(id)
       if (lane === undefined) return
       lane.count -= 1
-      lane.allowance = isDelivered ? Math.min(max, lane.allowance + 1) : start
-      if (lane.count === 0) lanes.delete(id)
+      if (!isDelivered) lane.allowance = Math.max(start, Math.floor(lane.allowance / 2))
+      else if (lane.isFull) lane.allowance = Math.min(max, lane.allowance + 1)
+      if (lane.count === 0) lane.isFull = false
+      forget(id, lane)
     },
     busyLanes: () =>
       [...lanes].filter(([, lane]) => lane.count >= lane.allowance).map(([id]) => id),
