@@ -1,11 +1,14 @@
 import { defineConfig } from 'vitest/config'
 
+// One project after the other: the later ones kill processes and measure time.
+
 export default defineConfig({
   test: {
     projects: [
       {
         test: {
           name: 'unit',
+          sequence: { groupOrder: 0 },
           include: ['src/**/*.test.ts', 'test/architecture.test.ts'],
           exclude: ['src/**/*.pg.test.ts'],
         },
@@ -13,6 +16,7 @@ export default defineConfig({
       {
         test: {
           name: 'pg',
+          sequence: { groupOrder: 1 },
           include: ['src/**/*.pg.test.ts', 'test/**/*.pg.test.ts'],
           globalSetup: ['test/fixtures/global-setup.ts'],
           testTimeout: 30_000,
@@ -22,6 +26,7 @@ export default defineConfig({
       {
         test: {
           name: 'e2e',
+          sequence: { groupOrder: 2 },
           include: ['test/e2e/**/*.test.ts'],
           globalSetup: ['test/fixtures/global-setup.ts'],
           testTimeout: 120_000,
@@ -32,6 +37,7 @@ export default defineConfig({
       {
         test: {
           name: 'behaviours',
+          sequence: { groupOrder: 3 },
           include: ['test/behaviours/**/*.test.ts'],
           globalSetup: ['test/fixtures/global-setup.ts'],
           testTimeout: 60_000,
@@ -42,6 +48,7 @@ export default defineConfig({
       {
         test: {
           name: 'chaos',
+          sequence: { groupOrder: 4 },
           include: ['test/chaos/**/*.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 60_000,
