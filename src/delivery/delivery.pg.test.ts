@@ -40,7 +40,7 @@ const rowOf = async (id: string) =>
   (
     await query(
       `select ready, attempt, step, trigger, lease_token, resume_at, due_at = 'infinity' as is_held,
-         extract(epoch from due_at - now())::float8 as due_in_s
+         case when isfinite(due_at) then extract(epoch from due_at - now())::float8 end as due_in_s
        from patchbay.delivery_queue where id = $1`,
       [id],
     )

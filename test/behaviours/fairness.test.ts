@@ -34,7 +34,8 @@ test('52. with two workers no window of one second holds more requests than the 
   await emitMany(org, count)
   await until('all have arrived', () => arrivedAt.length === count)
   const windowsMs = arrivedAt.slice(perSecond).map((at, n) => at - (arrivedAt[n] ?? 0))
-  expect(Math.min(...windowsMs)).toBeGreaterThanOrEqual(1000)
+  // One more in a second would be 945 ms; the rest is what the network and the scheduler may shift.
+  expect(Math.min(...windowsMs)).toBeGreaterThanOrEqual(950)
   expect((arrivedAt.at(-1) ?? 0) - (arrivedAt[0] ?? 0)).toBeLessThan((count / perSecond) * 1500)
 })
 

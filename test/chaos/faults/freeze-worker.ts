@@ -13,6 +13,7 @@ export const freezeWorker: Fault = {
   run: async (bench) => {
     await bench.subscribe('/slow/1500/plain')
     await bench.subscribe('/slow/100/ordered', { isOrdered: true })
+    await bench.subscribe('/ok/limited', { perSecond: 10 })
     const zombie = await bench.startWorker()
     await emitMany(bench, EVENTS)
     await until('deliveries are in flight', async () => {
