@@ -245,7 +245,9 @@ alter table patchbay.delivery_queue
   add column place bigint,
   add column blocked boolean not null default false,
   -- Manual tries that were asked for while one was on its way.
-  add column extra_tries smallint not null default 0;
+  add column extra_tries smallint not null default 0,
+  -- What asked for it before a person did, while it is tried by hand.
+  add column resume_trigger text;
 
 create index delivery_queue_blocked on patchbay.delivery_queue (subscription_id, ordering_key, place) where blocked;
 create index delivery_queue_open on patchbay.delivery_queue (subscription_id, ordering_key)

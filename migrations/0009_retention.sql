@@ -5,7 +5,7 @@ alter table patchbay.partitioned_tables add column extra_days integer not null d
 update patchbay.partitioned_tables set extra_days = 7 where name = 'webhook_delivery_log';
 
 -- Makes the partitions from yesterday until `ahead_days` from now, and those of older days that a default partition caught rows
--- of. Returns how many were new. Safe to call from several processes at once. Built beside the parent and attached, which
+-- of. Returns how many were new. Of several processes at once one does it, the others go on. Built beside the parent and attached, which
 -- never blocks readers or writers of the parent; rows that the default partition caught move into their day. A day whose lock
 -- cannot be had within a second is left for the next time, so nobody queues up behind us.
 create or replace function patchbay.ensure_partitions(ahead_days integer default 14) returns integer
@@ -19,7 +19,9 @@ declare
   upper_id uuid;
   made integer := 0;
 begin
-  perform pg_advisory_xact_lock(hashtext('patchbay.ensure_partitions'));
+  if not pg_try_advisory_xact_lock(hashtext('patchbay.ensure_partitions')) then
+    return 0;
+  end if;
   perform set_config('lock_timeout', '1s', true);
   for parent in select name, id_column from patchbay.partitioned_tables loop
     execute format(

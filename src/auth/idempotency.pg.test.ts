@@ -4,6 +4,7 @@ import { openTestDatabase, type TestDatabase } from '../../test/fixtures/databas
 import { Secret } from '../core/secret.ts'
 import { makeDataKeyStore } from '../db/data-keys.ts'
 import { openKeyring } from '../security/keyring.ts'
+import { makeLog } from '../telemetry/log.ts'
 import { type Begun, makeIdempotency } from './idempotency.ts'
 
 let database: TestDatabase
@@ -13,7 +14,12 @@ beforeAll(async () => {
   const masterKey = new Secret(randomBytes(32).toString('base64'))
   const store = makeDataKeyStore(database.db)
   const keyring = await openKeyring({ masterKey, store, newId: randomUUID })
-  idempotency = makeIdempotency({ db: database.db, keyring, newId: randomUUID })
+  idempotency = makeIdempotency({
+    db: database.db,
+    keyring,
+    newId: randomUUID,
+    log: makeLog('silent'),
+  })
 })
 afterAll(() => database[Symbol.asyncDispose]())
 

@@ -5,6 +5,7 @@ import { AppError } from '../core/error.ts'
 import type { Db } from '../db/pool.ts'
 import { idempotencyKeys } from '../db/schema.ts'
 import type { Keyring } from '../security/keyring.ts'
+import type { Log } from '../telemetry/log.ts'
 
 /** A request that must happen once. */
 export interface KeyedRequest {
@@ -31,12 +32,15 @@ export type Begun =
 const GONE_AFTER_S = 10
 /** How often one that runs should say so. */
 export const ALIVE_EVERY_MS = 3000
-const WAITS_MS = [100, 500]
+/** How long what came of a request is tried to be written; the database may be restarting. */
+const PERSIST_MS = 60_000
+const MAX_WAIT_MS = 2000
 
 interface IdempotencyDeps {
   readonly db: Db
   readonly keyring: Keyring
   readonly newId: () => string
+  readonly log: Log
 }
 
 /**
@@ -48,7 +52,7 @@ interface IdempotencyDeps {
  *
  * Only who holds the row writes it: an answer that comes after a take-over changes nothing.
  */
-export function makeIdempotency({ db, keyring, newId }: IdempotencyDeps) {
+export function makeIdempotency({ db, keyring, newId, log }: IdempotencyDeps) {
   const heldBy = (request: KeyedRequest, holder: string) =>
     and(rowOf(request), eq(idempotencyKeys.holder, holder))
 
@@ -58,6 +62,24 @@ export function makeIdempotency({ db, keyring, newId }: IdempotencyDeps) {
       eq(idempotencyKeys.principalId, request.principalId),
       eq(idempotencyKeys.key, request.key),
     )
+
+  /** Tries for a minute, then says so and gives up: nobody waits for this any more. */
+  async function persistently(write: () => Promise<unknown>): Promise<void> {
+    const startedAt = performance.now()
+    for (let waitMs = 100; ; waitMs = Math.min(waitMs * 2, MAX_WAIT_MS)) {
+      try {
+        await write()
+        return
+      } catch (error) {
+        if (performance.now() - startedAt > PERSIST_MS) {
+          log.warn({ err: error }, 'request.not_stored')
+          return
+        }
+        await sleep(waitMs)
+      }
+    }
+  }
+
   const sealContext = (request: KeyedRequest) => ({
     orgId: request.orgId,
     table: 'idempotency_keys',
@@ -124,10 +146,13 @@ export function makeIdempotency({ db, keyring, newId }: IdempotencyDeps) {
       holder: string,
       { status, ...answer }: StoredAnswer,
     ): Promise<void> {
-      const sealed = await keyring.seal(sealContext(request), JSON.stringify(answer))
-      await persistently(() =>
-        db.update(idempotencyKeys).set({ status, answer: sealed }).where(heldBy(request, holder)),
-      )
+      await persistently(async () => {
+        const sealed = await keyring.seal(sealContext(request), JSON.stringify(answer))
+        await db
+          .update(idempotencyKeys)
+          .set({ status, answer: sealed })
+          .where(heldBy(request, holder))
+      })
     },
 
     /** Forgets a request that had no effect, so that it may be sent again, corrected. */
@@ -135,18 +160,4 @@ export function makeIdempotency({ db, keyring, newId }: IdempotencyDeps) {
       await persistently(() => db.delete(idempotencyKeys).where(heldBy(request, holder)))
     },
   }
-}
-
-/** A connection that was cut is replaced by the next try; what has been done should not be forgotten for it. */
-async function persistently(write: () => Promise<unknown>): Promise<void> {
-  for (const waitMs of WAITS_MS) {
-    try {
-      await write()
-      return
-    } catch {
-      // The last try throws.
-      await sleep(waitMs)
-    }
-  }
-  await write()
 }

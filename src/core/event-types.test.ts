@@ -29,8 +29,9 @@ describe(dataProblem, () => {
 
 describe(withoutContent, () => {
   test('leaves out what people wrote, and keeps the bytes of everything else', () => {
-    const data = '{"model":"m","content":{"user":"secret","assistant":"too"}}'
-    expect(withoutContent('chat.turn.completed', data)).toBe('{"model":"m"}')
+    const data = '{"10":1.0, "model":"m","content":{"user":"secret","assistant":"too"}, "b":[] }'
+    expect(withoutContent('chat.turn.completed', data)).toBe('{"10":1.0,"model":"m","b":[]}')
+    expect(withoutContent('chat.turn.completed', '{"c\\u006fntent":"x"}')).toBe('{}')
     expect(withoutContent('own.type', '{ "content" : 1.0 }')).toBe('{ "content" : 1.0 }')
   })
 })

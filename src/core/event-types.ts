@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { ErrorDetail } from './error.ts'
+import { membersOf } from './json-text.ts'
 
 /** An event type that Patchbay itself emits. Hosts and orgs may emit types of their own by the same grammar. */
 export interface EventTypeEntry {
@@ -139,11 +140,13 @@ export function dataProblem(type: string, data: unknown): ErrorDetail | null {
   }
 }
 
-/** `data` without what people wrote, for events whose type says where that stands; the text itself for all others. */
+/**
+ * `data` without what people wrote, for events whose type says where that stands; the text itself for all others. What stays
+ * is as it was written.
+ */
 export function withoutContent(type: string, data: string): string {
-  const members = BY_TYPE.get(type)?.contentMembers ?? []
-  if (members.length === 0) return data
-  const parsed: Record<string, unknown> = JSON.parse(data)
-  for (const member of members) delete parsed[member]
-  return JSON.stringify(parsed)
+  const hidden = BY_TYPE.get(type)?.contentMembers ?? []
+  if (hidden.length === 0) return data
+  const shown = membersOf(data).filter(({ name }) => !hidden.includes(name))
+  return `{${shown.map(({ text }) => text).join(',')}}`
 }

@@ -194,6 +194,7 @@ export const deliveryQueue = patchbay.table('delivery_queue', {
   place: bigint('place', { mode: 'number' }),
   blocked: boolean('blocked').notNull().default(false),
   extraTries: smallint('extra_tries').notNull().default(0),
+  resumeTrigger: text('resume_trigger'),
 })
 
 export const webhookDeliveryLog = patchbay.table('webhook_delivery_log', {

@@ -153,27 +153,26 @@ urgent as materialized (
     limit a.size
     for update skip locked
   ) as q
-  where a.subscription_id = any (array(
-    select u.subscription_id from patchbay.delivery_queue as u where u.ready and u.trigger in ('manual', 'test') limit 1000
-  ))
+  where (select exists (select from patchbay.delivery_queue as u where u.ready and u.trigger in ('manual', 'test')))
 ),
 proven as materialized (
   select a.subscription_id, q.id
   from allowed as a
   cross join lateral (${FIRST_IN_LINE}) as q
   where not a.is_urgent_only and not a.is_unproven
-  limit $1::int
 ),
 unproven as materialized (
   select a.subscription_id, q.id
-  from allowed as a
+  from (select * from allowed where not is_urgent_only and is_unproven order by random()) as a
   cross join lateral (${FIRST_IN_LINE}) as q
-  where not a.is_urgent_only and a.is_unproven
   limit $10::int
 ),
 picked as materialized (
-  select p.id, p.subscription_id, p.nth, extract(epoch from a.from_at - now()) * 1000 + (p.nth - 1) * a.gap_s * 1000 as send_after_ms
+  select w.id, w.subscription_id, w.nth, extract(epoch from w.from_at - now()) * 1000 + (w.nth - 1) * w.gap_s * 1000 as send_after_ms
   from (
+    select p.*, a.from_at, a.gap_s, a.is_unproven,
+      row_number() over (partition by a.is_unproven order by p.nth, p.is_late, random()) as nth_of_kind
+    from (
     select *, row_number() over (partition by subscription_id order by is_late, id) as nth
     from (
       select subscription_id, id, false as is_late from urgent
@@ -182,10 +181,12 @@ picked as materialized (
       union all
       select subscription_id, id, true from unproven
     ) as q
-  ) as p
-  join allowed as a using (subscription_id)
-  where p.nth <= a.size
-  order by p.nth
+    ) as p
+    join allowed as a using (subscription_id)
+    where p.nth <= a.size
+  ) as w
+  where not w.is_unproven or w.nth_of_kind <= $10::int
+  order by w.nth
   limit $1::int
 ),
 marked as (

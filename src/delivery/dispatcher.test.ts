@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { makeLog } from '../telemetry/log.ts'
 import type { Claim, Claimed } from './claim.ts'
@@ -5,32 +6,37 @@ import { type DispatcherDeps, makeDispatcher } from './dispatcher.ts'
 
 const NOTHING: Claimed = { deliveries: [], stoppedLanes: [], walked: 0, lastLane: null }
 
+const QUIET: DispatcherDeps = {
+  relay: () => Promise.resolve({ events: 0, deliveries: 0 }),
+  promote: () => Promise.resolve(0),
+  tend: () => Promise.resolve(0),
+  claim: () => Promise.resolve(NOTHING),
+  holdLanes: () => Promise.resolve(),
+  lanesOf: () => Promise.resolve(new Map()),
+  attempt: () => Promise.reject(new Error('nothing is claimed')),
+  recorder: { add: () => undefined, unrecorded: () => 0, flush: () => Promise.resolve() },
+  random: () => 0,
+  log: makeLog('silent'),
+  concurrency: 4,
+  laneStart: 1,
+  laneConcurrency: 2,
+  pollMs: 1,
+  leaseMs: 1000,
+  attemptTimeoutMs: 500,
+  graceMs: 0,
+}
+
 /** A dispatcher whose claims are answered by `answer`, until it has given `count` answers. */
 async function claimsOf(count: number, answer: (n: number) => Claimed): Promise<Claim[]> {
   const claims: Claim[] = []
   const stop = new AbortController()
   const deps: DispatcherDeps = {
-    relay: () => Promise.resolve({ events: 0, deliveries: 0 }),
-    promote: () => Promise.resolve(0),
-    tend: () => Promise.resolve(0),
+    ...QUIET,
     claim: (claim) => {
       claims.push(claim)
       if (claims.length === count) stop.abort()
       return Promise.resolve(answer(claims.length))
     },
-    holdLanes: () => Promise.resolve(),
-    lanesOf: () => Promise.resolve(new Map()),
-    attempt: () => Promise.reject(new Error('nothing is claimed')),
-    recorder: { add: () => undefined, unrecorded: () => 0, flush: () => Promise.resolve() },
-    random: () => 0,
-    log: makeLog('silent'),
-    concurrency: 4,
-    laneStart: 1,
-    laneConcurrency: 2,
-    pollMs: 1,
-    leaseMs: 1000,
-    attemptTimeoutMs: 500,
-    graceMs: 0,
   }
   await makeDispatcher(deps).run(stop.signal)
   return claims
@@ -54,4 +60,25 @@ describe('the walk over the lanes', () => {
     // Twenty polls of a millisecond; without a rest it would take none.
     expect(performance.now() - startedAt).toBeGreaterThan(15)
   })
+})
+
+test('nothing is started after the end, though a step breaks while a claim is under way', async () => {
+  const stop = new AbortController()
+  let isOver = false
+  let wasLate = false
+  const deps: DispatcherDeps = {
+    ...QUIET,
+    relay: () => Promise.reject(new Error('the connection is gone')),
+    claim: async () => {
+      stop.abort()
+      // The database takes its time to answer.
+      await sleep(50)
+      wasLate = isOver
+      return NOTHING
+    },
+  }
+  await makeDispatcher(deps).run(stop.signal)
+  isOver = true
+  await sleep(100)
+  expect(wasLate).toBe(false)
 })

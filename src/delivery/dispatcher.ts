@@ -23,6 +23,7 @@ const TEND_EVERY_MS = 200
 const PACED_TOLERANCE_MS = 50
 /** And how long it may then take to have a connection. */
 const PACED_CONNECT_MS = 5500
+const UNLOADED: Outcome = { kind: 'interrupted', error: 'the subscription could not be loaded' }
 const MISSED_MOMENT: Outcome = {
   kind: 'interrupted',
   error: 'its moment in the rate limit had passed before it could leave',
@@ -90,7 +91,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
         }
       })
       .then(({ outcome, durationMs }) => {
-        inFlight.ended(row.subscription_id, row.is_unproven, outcome.kind === 'delivered')
+        inFlight.ended(row.subscription_id, row.is_unproven, outcome.kind)
         deps.recorder.add(toRecord(row, outcome, durationMs, lane.scheduleS, deps.random()))
         logAttempt(deps.log, row, outcome, durationMs)
       })
@@ -135,7 +136,11 @@ export function makeDispatcher(deps: DispatcherDeps) {
     }
     const claimAtMs = performance.now()
     const { deliveries, stoppedLanes, walked, lastLane } = await deps.claim(claim)
-    const lanes = await deps.lanesOf(deliveries)
+    const lanes = await deps.lanesOf(deliveries).catch((error: unknown) => {
+      // Their leases are given back, not left to run out.
+      for (const row of deliveries) deps.recorder.add(toRecord(row, UNLOADED, 0, [], deps.random()))
+      throw error
+    })
     for (const row of deliveries) {
       const lane = lanes.get(row.subscription_id)
       if (lane === undefined) deps.recorder.add(unopened(row, deps.random()))
@@ -164,12 +169,15 @@ export function makeDispatcher(deps: DispatcherDeps) {
   async function drain(signal: AbortSignal): Promise<void> {
     let hasMore = true
     while (hasMore && !signal.aborted) {
-      const [relayed, promoted, letOut, claimed] = await Promise.all([
+      const steps = [
         deps.relay(RELAY_BATCH),
         deps.promote(RELAY_BATCH),
         tend(),
         claimAndStart(),
-      ])
+      ] as const
+      // All of them end before the next round, and before we stop, also when one breaks.
+      await Promise.allSettled(steps)
+      const [relayed, promoted, letOut, claimed] = await Promise.all(steps)
       hasMore = relayed.events > 0 || promoted > 0 || letOut > 0 || claimed
     }
   }

@@ -7,7 +7,7 @@ const times = (count: number, work: () => void) => {
 const start = (inFlight: InFlight, count: number) =>
   times(count, () => inFlight.started('a', false))
 const succeed = (inFlight: InFlight, count: number) =>
-  times(count, () => inFlight.ended('a', false, true))
+  times(count, () => inFlight.ended('a', false, 'delivered'))
 
 describe(makeInFlight, () => {
   test('lets a lane that uses all it may have one more for each that succeeds, also after a rest', () => {
@@ -45,11 +45,13 @@ describe(makeInFlight, () => {
     start(inFlight, 20)
     succeed(inFlight, 8)
     expect(inFlight.busyLanes()).toEqual(['a'])
-    inFlight.ended('a', false, false)
+    inFlight.ended('a', false, 'interrupted')
+    start(inFlight, 1)
+    inFlight.ended('a', false, 'failed')
     start(inFlight, 1)
     succeed(inFlight, 7)
     expect(inFlight.busyLanes()).toEqual([])
-    times(5, () => inFlight.ended('a', false, false))
+    times(5, () => inFlight.ended('a', false, 'failed'))
     start(inFlight, 2)
     expect(inFlight.busyLanes()).toEqual(['a'])
     expect(inFlight.rooms()).toEqual({ lanes: [], sizes: [] })
@@ -60,8 +62,8 @@ describe(makeInFlight, () => {
     inFlight.started('a', true)
     inFlight.started('b', false)
     expect([inFlight.total(), inFlight.unproven()]).toEqual([2, 1])
-    inFlight.ended('a', true, false)
-    inFlight.ended('b', false, true)
+    inFlight.ended('a', true, 'failed')
+    inFlight.ended('b', false, 'delivered')
     expect([inFlight.total(), inFlight.unproven()]).toEqual([0, 0])
   })
 })

@@ -1,9 +1,11 @@
+import type { OutcomeKind } from '../core/delivery.ts'
+
 /** What is in flight in this process, lane by lane, and how much more of each may be. */
 export interface InFlight {
   readonly total: () => number
   readonly unproven: () => number
   readonly started: (lane: string, isUnproven: boolean) => void
-  readonly ended: (lane: string, isUnproven: boolean, isDelivered: boolean) => void
+  readonly ended: (lane: string, isUnproven: boolean, outcome: OutcomeKind) => void
   /** Lanes that have enough. */
   readonly busyLanes: () => string[]
   /** Lanes that have earned more room than a new one has, with what is left of it. */
@@ -22,7 +24,7 @@ const MAX_KEPT = 1000
 
 /**
  * Slow start, as TCP has it: a lane begins with `start` deliveries in flight; while it uses all of that, each success adds one,
- * up to `max`; a failure halves it. So an endpoint that hangs takes a few slots, and one that answers soon has all it can use.
+ * up to `max`; a failure halves it, and what is our own trouble does neither. So an endpoint that hangs takes a few slots, and one that answers soon has all it can use.
  */
 export function makeInFlight(start: number, max: number): InFlight {
   const lanes = new Map<string, Lane>()
@@ -51,14 +53,17 @@ export function makeInFlight(start: number, max: number): InFlight {
       lane.isFull ||= lane.count >= lane.allowance
       lanes.set(id, lane)
     },
-    ended: (id, isUnproven, isDelivered) => {
+    ended: (id, isUnproven, outcome) => {
       total -= 1
       if (isUnproven) unproven -= 1
       const lane = lanes.get(id)
       if (lane === undefined) return
       lane.count -= 1
-      if (!isDelivered) lane.allowance = Math.max(start, Math.floor(lane.allowance / 2))
-      else if (lane.isFull) lane.allowance = Math.min(max, lane.allowance + 1)
+      if (outcome === 'delivered') {
+        if (lane.isFull) lane.allowance = Math.min(max, lane.allowance + 1)
+      } else if (outcome !== 'interrupted') {
+        lane.allowance = Math.max(start, Math.floor(lane.allowance / 2))
+      }
       if (lane.count === 0) lane.isFull = false
       forget(id, lane)
     },

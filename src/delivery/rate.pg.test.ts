@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { claimAll } from '../../test/fixtures/attempts.ts'
 import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
 import { addDeliveries, addLane, type TestLane } from '../../test/fixtures/lanes.ts'
+import type { Claim } from './claim.ts'
 
 let database: TestDatabase
 let lane: TestLane
@@ -153,5 +154,67 @@ describe('unproven lanes', () => {
     const wanted = { perLane: 5, lanesWithRoom: [lane.subscriptionId], rooms: [20] }
     expect((await claimAll(database, wanted)).deliveries).toHaveLength(20)
     expect((await claimAll(database, { perLane: 5 })).deliveries).toHaveLength(5)
+  })
+})
+
+describe('fairness', () => {
+  /** Of each lane, in the order of their ids, how many of 20 claims it had, delivered at once each time. */
+  async function turns(count: number, wanted: Partial<Claim>): Promise<number[]> {
+    const lanes: string[] = []
+    for (let n = 0; n < count; n += 1) {
+      const { subscriptionId } = await addLane(database.pool, lane.orgId)
+      await addDeliveries(database.pool, { ...lane, subscriptionId }, 60)
+      lanes.push(subscriptionId)
+    }
+    const had = new Map(lanes.map((id) => [id, 0]))
+    for (let n = 0; n < 20; n += 1) {
+      const { deliveries } = await claimAll(database, wanted)
+      for (const row of deliveries) {
+        had.set(row.subscription_id, (had.get(row.subscription_id) ?? 0) + 1)
+      }
+      await query('delete from patchbay.delivery_queue where lease_token is not null')
+    }
+    return [...had.values()]
+  }
+
+  test('gives the lanes with the highest ids their turn, too', async () => {
+    await query(
+      'alter table patchbay.subscription_health alter column last_delivered_at set default now()',
+    )
+    try {
+      expect(Math.min(...(await turns(3, { slots: 4 })))).toBeGreaterThan(15)
+    } finally {
+      await query(
+        'alter table patchbay.subscription_health alter column last_delivered_at drop default',
+      )
+    }
+  })
+
+  test('reaches every unproven lane, though the first would take the whole part each time', async () => {
+    expect(Math.min(...(await turns(6, { unprovenSlots: 4 })))).toBeGreaterThan(0)
+  })
+
+  test('keeps what is asked for by hand within the part of unproven lanes', async () => {
+    await addDeliveries(database.pool, lane, 30)
+    await query(`update patchbay.delivery_queue set trigger = 'test'`)
+    expect((await claimAll(database, { unprovenSlots: 3 })).deliveries).toHaveLength(3)
+  })
+
+  test('lets a thousand tests that wait in one lane hold up no other', async () => {
+    await limitTo(0.001)
+    await addDeliveries(database.pool, lane, 1100)
+    const other = await addLane(database.pool, lane.orgId)
+    await addDeliveries(database.pool, other, 1)
+    await query(`update patchbay.delivery_queue set trigger = 'test'`)
+    await claimAll(database)
+    const { deliveries } = await claimAll(database)
+    const both = [...deliveries, ...(await claimAll(database)).deliveries]
+    expect(
+      await query(
+        'select from patchbay.delivery_queue where subscription_id = $1 and lease_token is null',
+        [other.subscriptionId],
+      ),
+    ).toEqual([])
+    expect(both.length).toBeLessThanOrEqual(1)
   })
 })

@@ -62,9 +62,10 @@ again as (
     lease_token = null,
     attempt = q.attempt + (t.next <> 'free')::int,
     step = q.step + (t.next = 'retry')::int,
-    (trigger, extra_tries, resume_at, due_at) = (
+    (trigger, resume_trigger, extra_tries, resume_at, due_at) = (
       select
-        case when is_extra then 'manual' when t.next = 'resume' then 'schedule' else q.trigger end,
+        case when is_extra then 'manual' when t.next = 'resume' then coalesce(q.resume_trigger, 'schedule') else q.trigger end,
+        case when is_extra then coalesce(q.resume_trigger, q.trigger) when t.next <> 'resume' then q.resume_trigger end,
         q.extra_tries - is_extra::int,
         case when is_extra and t.next = 'retry' then at when is_extra or t.next <> 'resume' then q.resume_at end,
         case when is_extra then now() when t.next = 'resume' then coalesce(q.resume_at, now()) else at end
@@ -163,6 +164,21 @@ moved as (
   from circuit as c
   where h.subscription_id = c.subscription_id
 ),
+-- Somebody who changes the subscription at this moment waits for the lane's health, which is locked here: so nobody waits
+-- for him. The next failure says the same again.
+free as materialized (
+  select s.id
+  from patchbay.webhook_subscriptions as s
+  where s.is_active and s.id = any (array(
+    select c.subscription_id
+    from circuit as c
+    where c.is_gone or (
+      not c.has_delivered and c.failures > 0 and c.total >= ${OPENS_AFTER}
+      and c.first_failure_at < now() - interval '${DISABLED_AFTER_DAYS} days'
+    )
+  ))
+  for no key update skip locked
+),
 disabled as (
   update patchbay.webhook_subscriptions as s
   set is_active = false, revision = s.revision + 1, updated_at = now(),
@@ -171,11 +187,7 @@ disabled as (
       else 'Not one delivery succeeded in ${DISABLED_AFTER_DAYS} days. Last error: ' || coalesce(c.last_error, 'unknown')
         || '. What is owed is held: enable the subscription to send it.' end
   from circuit as c
-  where s.is_active and s.id = c.subscription_id
-    and (c.is_gone or (
-      not c.has_delivered and c.failures > 0 and c.total >= ${OPENS_AFTER}
-      and c.first_failure_at < now() - interval '${DISABLED_AFTER_DAYS} days'
-    ))
+  where s.id = c.subscription_id and s.id = any (array(select id from free))
 )
 select delivery_id from settled`
 

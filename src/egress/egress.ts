@@ -79,11 +79,13 @@ export function openEgress(options: EgressOptions): Egress {
 
 function describe(error: Error): EgressResult {
   if (error instanceof BlockedError) return { kind: 'blocked', reason: error.message }
-  if (error instanceof DnsError) return { kind: 'failed', reason: error.message }
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
-  if (OUR_TROUBLE.has(code)) {
+  const code = codeOf(error instanceof DnsError ? error.cause : error)
+  // Where IPv6 is off, every IPv6 address is "not available": the endpoint's, not a port that we have run out of.
+  const isTheirs = code === 'EADDRNOTAVAIL' && 'address' in error && /:/.test(String(error.address))
+  if (OUR_TROUBLE.has(code) && !isTheirs) {
     return { kind: 'interrupted', reason: `this process could not open a socket (${code})` }
   }
+  if (error instanceof DnsError) return { kind: 'failed', reason: error.message }
   return { kind: 'failed', reason: REASONS[code] ?? reasonOf(error, code) }
 }
 
@@ -92,6 +94,7 @@ const OUR_TROUBLE = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTA
 
 const REASONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused: nothing listens there',
+  EADDRNOTAVAIL: 'network unreachable',
   ECONNRESET: 'connection reset before an answer',
   EHOSTUNREACH: 'host unreachable',
   ENETUNREACH: 'network unreachable',
@@ -100,6 +103,12 @@ const REASONS: Readonly<Record<string, string>> = {
   UND_ERR_CONNECT_TIMEOUT: 'no connection within the time limit',
   UND_ERR_SOCKET: 'connection closed before an answer',
   UND_ERR_HEADERS_OVERFLOW: 'response headers are too large',
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : ''
 }
 
 function reasonOf(error: Error, code: string): string {

@@ -23,7 +23,9 @@ with target as (
 sooner as (
   update patchbay.delivery_queue as q
   set ready = true, trigger = 'manual', due_at = now(),
-    resume_at = case when q.trigger = 'manual' then q.resume_at when q.due_at = 'infinity' then now() else q.due_at end
+    resume_trigger = case when q.trigger = 'manual' then q.resume_trigger else q.trigger end,
+    resume_at = case q.trigger when 'manual' then q.resume_at when 'test' then null
+      else case when q.due_at = 'infinity' then now() else q.due_at end end
   from target as t
   where q.id = t.delivery_id and t.is_live and t.event_type is not null
     and q.lease_token is null and not q.blocked and not (q.ready and q.trigger = 'manual')

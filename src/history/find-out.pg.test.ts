@@ -244,6 +244,23 @@ describe('a manual try', () => {
     expect(row).toEqual({ trigger: 'schedule', step: 0, attempt: 2 })
   })
 
+  test.each([
+    ['recovery', 'recovery', true],
+    ['test', null, false],
+  ])('of a %s that fails leaves it what it was', async (trigger, after, isOwed) => {
+    const lane = await addLane(database.pool, orgId)
+    const [id = ''] = await addDeliveries(database.pool, lane)
+    await query('update patchbay.delivery_queue set trigger = $1', [trigger])
+    await retryDelivery(database.pool, orgId, id)
+    const [claimed] = (await claimAll(database)).deliveries
+    expect(claimed?.is_resumable).toBe(isOwed)
+    await recordAttempts(database.pool, [
+      tried(id, claimed?.lease_token ?? '', { next: isOwed ? 'resume' : 'final' }),
+    ])
+    const [row] = await query('select trigger from patchbay.delivery_queue')
+    expect(row?.trigger ?? null).toBe(after)
+  })
+
   test('is refused when ten are waiting already', async () => {
     const lane = await addLane(database.pool, orgId)
     const [id = ''] = await addDeliveries(database.pool, lane)

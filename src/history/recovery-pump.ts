@@ -110,7 +110,11 @@ update patchbay.recoveries as r
 set
   queued = r.queued + counts.queued,
   skipped = r.skipped + counts.taken - counts.queued,
-  paced_from = case when counts.taken > 0 then now() else r.paced_from end,
+  -- What was not used of its share stays, for a second at most.
+  paced_from = greatest(
+    r.paced_from + make_interval(secs => counts.taken / pace.per_second),
+    now() - make_interval(secs => greatest(1, 1 / pace.per_second))
+  ),
   (state, finished_at) = (
     select case when now_is.done then 'done' when recovery.is_deleted then 'canceled' else r.state end,
       case when now_is.done or recovery.is_deleted then now() end
@@ -121,7 +125,8 @@ set
       )
     ) as now_is (done)
   )
-from recovery, counts
+from recovery, counts,
+  lateral (select coalesce(recovery.rate_limit / 2, ${PER_SECOND}) as per_second) as pace
 where r.id = recovery.id
 returning counts.queued, r.state`
 

@@ -93,7 +93,7 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
       fetch: egress.operatorFetch,
     }),
     authorize: makeAuthorize({ db }),
-    idempotency: makeIdempotency({ db, keyring, newId }),
+    idempotency: makeIdempotency({ db, keyring, newId, log }),
     orgs: makeOrgs({ db, newId }),
     providers: PROVIDERS,
     integrations,

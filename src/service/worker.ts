@@ -52,7 +52,7 @@ export async function runWorker(
     url: resources.databaseUrl,
     max: 1,
     applicationName: 'patchbay maintenance',
-    settings: ['statement_timeout=0'],
+    settings: ['statement_timeout=600000'],
     onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
   })
   stack.defer(() => patient.end())

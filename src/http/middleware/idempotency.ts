@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createMiddleware } from 'hono/factory'
 import { ALIVE_EVERY_MS } from '../../auth/idempotency.ts'
 import { AppError, invalidField } from '../../core/error.ts'
@@ -6,6 +7,7 @@ import type { AppEnv } from '../env.ts'
 const KEY = /^[\x21-\x7e]{1,256}$/
 /** A tool that was run, whatever came of it, must not run again. */
 const KEPT_FAILURES = new Set([502, 504])
+const STORE_WAIT_MS = 2000
 
 /**
  * `Idempotency-Key` on POST: the same key and request within 24 hours get the first answer again. A request that was refused
@@ -43,16 +45,23 @@ export const idempotent = createMiddleware<AppEnv>(async (c, next) => {
   )
   try {
     await next()
-  } finally {
+  } catch (error) {
     clearInterval(alive)
+    throw error
   }
   const { status } = c.res
-  if (status < 300 || KEPT_FAILURES.has(status)) {
-    const body = await c.res.clone().text()
-    const contentType = c.res.headers.get('content-type') ?? 'application/json'
-    await idempotency.finish(request, holder, { status, contentType, body })
-  } else {
-    await idempotency.release(request, holder)
-  }
+  const isKept = status < 300 || KEPT_FAILURES.has(status)
+  const contentType = c.res.headers.get('content-type') ?? 'application/json'
+  const storing = (
+    isKept
+      ? idempotency.finish(request, holder, {
+          status,
+          contentType,
+          body: await c.res.clone().text(),
+        })
+      : idempotency.release(request, holder)
+  ).finally(() => clearInterval(alive))
+  // The answer stands, stored or not. Where the database is away, storing goes on behind it, and the key is kept meanwhile.
+  await Promise.race([storing, sleep(STORE_WAIT_MS, undefined, { ref: false })])
   return undefined
 })
