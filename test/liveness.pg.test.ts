@@ -89,16 +89,19 @@ const DEEDS: Record<string, (world: World) => Promise<unknown>> = {
   },
   // Its leases run out, and what it comes back with is nobody's any more.
   die: async ({ held }) => {
-    const tokens = held.splice(0, 3).map((row) => row.lease_token)
-    await query(
-      'update patchbay.delivery_queue set due_at = now() where lease_token = any ($1::uuid[])',
-      [tokens],
-    )
+    for (const row of held.splice(0, 3)) {
+      await query(
+        'update patchbay.delivery_queue set due_at = now() where id = $1 and lease_token = $2',
+        [row.delivery_id, row.lease_token],
+      )
+    }
   },
   promote: () => promoteDue(database.pool, 20),
-  tend: async () => {
+  tend: async ({ dice, lanes }) => {
     await query(
-      `update patchbay.subscription_health set open_until = now(), probe_at = now() where probe_at > now() and random() < 0.3`,
+      `update patchbay.subscription_health set open_until = now(), probe_at = now()
+       where probe_at > now() and subscription_id = $1`,
+      [dice.pick(lanes)?.subscriptionId],
     )
     await tendLanes(database.pool)
   },
