@@ -185,9 +185,7 @@ async function outOfOrder(): Promise<unknown[]> {
 }
 
 test.each([1, 2, 3, 4, 5, 6])('nothing gets stuck, whatever happens (seed %d)', async (seed) => {
-  await query(
-    'truncate patchbay.orgs, patchbay.delivery_queue, patchbay.outbox_events, patchbay.outbox_pending, patchbay.webhook_delivery_log, patchbay.subscription_health cascade',
-  )
+  await database.empty()
   // The places leave with the pending rows.
   await query('drop table if exists public.places')
   await query('create table public.places (event_id uuid, place bigint)')

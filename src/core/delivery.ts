@@ -33,7 +33,12 @@ export type Outcome =
   /** The address may not be called. Nothing left the machine. */
   | { readonly kind: 'blocked'; readonly error: string }
   /** Our shutdown, our database, our trouble. Costs the endpoint nothing. */
-  | { readonly kind: 'interrupted'; readonly error: string }
+  | {
+      readonly kind: 'interrupted'
+      readonly error: string
+      /** How long our trouble will last, about, if not for a moment. */
+      readonly waitMs?: number
+    }
   /** Too old to be sent (`maxAgeSeconds`). Nothing left the machine. */
   | { readonly kind: 'expired'; readonly error: string }
 

@@ -56,6 +56,12 @@ describe(settle, () => {
     expect(settled).toEqual({ kind: 'again', afterMs: 500, spends: false })
   })
 
+  test('one interrupted by trouble of ours that lasts waits for as long, about', () => {
+    const outcome: Outcome = { kind: 'interrupted', error: 'no descriptor', waitMs: 10_000 }
+    const settled = settle(scheduled(0), outcome, SCHEDULE_S, 0)
+    expect(settled).toEqual({ kind: 'again', afterMs: 8500, spends: false })
+  })
+
   test('a manual try that fails hands back to the schedule where there is more of it', () => {
     const manual = (isResumable: boolean) =>
       settle({ trigger: 'manual', step: 0, isResumable }, failed, SCHEDULE_S, 0.5)

@@ -39,7 +39,11 @@ export function settle(
     case 'expired':
       return { kind: 'final' }
     case 'interrupted':
-      return { kind: 'again', afterMs: 1000 * dice, spends: false }
+      return {
+        kind: 'again',
+        afterMs: outcome.waitMs === undefined ? 1000 * dice : withJitter(outcome.waitMs, dice),
+        spends: false,
+      }
     case 'failed':
     case 'throttled': {
       if (tried.trigger === 'manual' || tried.trigger === 'test') {

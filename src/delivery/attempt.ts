@@ -141,7 +141,11 @@ function toOutcome(result: EgressResult, lane: LaneConfig, nowMs: number): Outco
     case 'blocked':
       return { kind: 'blocked', error: result.reason }
     case 'interrupted':
-      return { kind: 'interrupted', error: result.reason }
+      return {
+        kind: 'interrupted',
+        error: result.reason,
+        ...(result.waitMs === undefined ? {} : { waitMs: result.waitMs }),
+      }
     case 'timeout':
     case 'failed':
       return { kind: 'failed', statusCode: null, snippet: null, error: result.reason }

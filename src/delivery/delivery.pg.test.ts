@@ -15,9 +15,7 @@ beforeAll(async () => {
   database = await openTestDatabase()
 })
 beforeEach(async () => {
-  await database.pool.query(
-    'truncate patchbay.orgs, patchbay.delivery_queue, patchbay.outbox_events, patchbay.outbox_pending, patchbay.webhook_delivery_log, patchbay.subscription_health cascade',
-  )
+  await database.empty()
   orgId = await database.addOrg()
 })
 afterAll(() => database[Symbol.asyncDispose]())

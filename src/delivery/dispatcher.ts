@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Outcome } from '../core/delivery.ts'
-import { withJitter } from '../core/schedule.ts'
 import { type Settlement, settle } from '../core/settle.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { AttemptLimits, LaneConfig, Tried } from './attempt.ts'
@@ -13,9 +12,12 @@ import { makeSignal } from './signal.ts'
 const FIRST_LANE = '00000000-0000-0000-0000-000000000000'
 /** Of the slots: what lanes may fill together that are failing or have never delivered. */
 const UNPROVEN_SHARE = 0.5
-/** How long a delivery waits whose subscription cannot be opened: somebody has to mend something. */
-const UNOPENED_WAIT_MS = 60_000
-const UNOPENED: Outcome = { kind: 'interrupted', error: 'the subscription could not be opened' }
+const UNOPENED: Outcome = {
+  kind: 'interrupted',
+  error: 'the subscription could not be opened',
+  // Somebody has to mend something.
+  waitMs: 60_000,
+}
 const RELAY_BATCH = 1000
 const MAX_LANES_PER_CLAIM = 512
 const TEND_EVERY_MS = 200
@@ -143,7 +145,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
     })
     for (const row of deliveries) {
       const lane = lanes.get(row.subscription_id)
-      if (lane === undefined) deps.recorder.add(unopened(row, deps.random()))
+      if (lane === undefined) deps.recorder.add(toRecord(row, UNOPENED, 0, [], deps.random()))
       else start(row, lane, claimAtMs)
     }
     if (stoppedLanes.length > 0) await deps.holdLanes(stoppedLanes)
@@ -253,10 +255,6 @@ function toRecord(
     error: 'error' in outcome ? outcome.error : null,
     snippet: 'snippet' in outcome ? outcome.snippet : null,
   }
-}
-
-function unopened(row: ClaimedRow, dice: number): AttemptRecord {
-  return { ...toRecord(row, UNOPENED, 0, [], dice), afterMs: withJitter(UNOPENED_WAIT_MS, dice) }
 }
 
 function nextOf(settlement: Settlement): Next {

@@ -14,9 +14,7 @@ beforeAll(async () => {
   database = await openTestDatabase()
 })
 beforeEach(async () => {
-  await query(
-    'truncate patchbay.orgs, patchbay.delivery_queue, patchbay.outbox_events, patchbay.outbox_pending, patchbay.webhook_delivery_log, patchbay.subscription_health cascade',
-  )
+  await database.empty()
   lane = await addLane(database.pool, await database.addOrg())
   await query(`update patchbay.webhook_subscriptions set ordering = 'conversation'`)
 })

@@ -83,13 +83,15 @@ function describe(error: Error): EgressResult {
   // Where IPv6 is off, every IPv6 address is "not available": the endpoint's, not a port that we have run out of.
   const isTheirs = code === 'EADDRNOTAVAIL' && 'address' in error && /:/.test(String(error.address))
   if (OUR_TROUBLE.has(code) && !isTheirs) {
-    return { kind: 'interrupted', reason: `this process could not open a socket (${code})` }
+    const reason = `this process could not open a socket (${code})`
+    return { kind: 'interrupted', reason, waitMs: OUR_TROUBLE_MS }
   }
   if (error instanceof DnsError) return { kind: 'failed', reason: error.message }
   return { kind: 'failed', reason: REASONS[code] ?? reasonOf(error, code) }
 }
 
 /** No descriptor, port or memory left on our side: not the endpoint's failure. */
+const OUR_TROUBLE_MS = 10_000
 const OUR_TROUBLE = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL'])
 
 const REASONS: Readonly<Record<string, string>> = {

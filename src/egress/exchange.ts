@@ -27,7 +27,7 @@ export type EgressResult =
   | { readonly kind: 'blocked'; readonly reason: string }
   | { readonly kind: 'timeout'; readonly reason: string }
   | { readonly kind: 'failed'; readonly reason: string }
-  | { readonly kind: 'interrupted'; readonly reason: string }
+  | { readonly kind: 'interrupted'; readonly reason: string; readonly waitMs?: number }
 
 /**
  * Sends one request and reads one answer, on undici's dispatch interface: about half the work per request of its

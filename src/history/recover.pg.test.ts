@@ -23,9 +23,7 @@ beforeAll(async () => {
   })
 })
 beforeEach(async () => {
-  await query(
-    'truncate patchbay.orgs, patchbay.delivery_queue, patchbay.outbox_events, patchbay.outbox_pending, patchbay.webhook_delivery_log, patchbay.subscription_health, patchbay.subscription_states, patchbay.recoveries cascade',
-  )
+  await database.empty()
   lane = await addLane(database.pool, await database.addOrg(), ['a.*'])
 })
 afterAll(() => database[Symbol.asyncDispose]())

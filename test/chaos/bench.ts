@@ -52,13 +52,16 @@ export interface Api {
   readonly token: string
 }
 
+/** It is dropped with its cluster, never emptied. */
+type BenchDatabase = Omit<TestDatabase, 'empty'>
+
 /** Where one fault happens: a database, processes and a receiver of its own, and both ledgers. */
 export interface Bench extends AsyncDisposable {
   /** Goes with the cluster. */
   readonly dir: string
   readonly seed: number
   readonly cluster: Cluster
-  readonly database: TestDatabase
+  readonly database: BenchDatabase
   readonly databaseName: string
   readonly dice: Dice
   readonly receiver: ReceiverProcess
@@ -162,7 +165,7 @@ export async function openBench(options: BenchOptions): Promise<Bench> {
   }
 }
 
-function openDatabase(url: string): TestDatabase {
+function openDatabase(url: string): BenchDatabase {
   const pool = openPool({ url, max: 10, applicationName: 'chaos', onError: () => undefined })
   return {
     url,
@@ -177,7 +180,7 @@ function openDatabase(url: string): TestDatabase {
 }
 
 async function shape(
-  { pool }: TestDatabase,
+  { pool }: BenchDatabase,
   id: string,
   isOrdered: boolean,
   perSecond: number | null,
