@@ -167,23 +167,25 @@ unproven as materialized (
   cross join lateral (${FIRST_IN_LINE}) as q
   limit $10::int
 ),
+-- In each lane what a person asked for stands first. Of unproven lanes together, no more than their part.
+in_lane as materialized (
+  select id, subscription_id, is_late, row_number() over (partition by subscription_id order by is_late, id) as nth
+  from (
+    select subscription_id, id, false as is_late from urgent
+    union all
+    select subscription_id, id, true from proven
+    union all
+    select subscription_id, id, true from unproven
+  ) as found
+),
 picked as materialized (
   select w.id, w.subscription_id, w.nth, extract(epoch from w.from_at - now()) * 1000 + (w.nth - 1) * w.gap_s * 1000 as send_after_ms
   from (
-    select p.*, a.from_at, a.gap_s, a.is_unproven,
-      row_number() over (partition by a.is_unproven order by p.nth, p.is_late, random()) as nth_of_kind
-    from (
-    select *, row_number() over (partition by subscription_id order by is_late, id) as nth
-    from (
-      select subscription_id, id, false as is_late from urgent
-      union all
-      select subscription_id, id, true from proven
-      union all
-      select subscription_id, id, true from unproven
-    ) as q
-    ) as p
+    select l.id, l.subscription_id, l.nth, a.from_at, a.gap_s, a.is_unproven,
+      row_number() over (partition by a.is_unproven order by l.nth, l.is_late, random()) as nth_of_kind
+    from in_lane as l
     join allowed as a using (subscription_id)
-    where p.nth <= a.size
+    where l.nth <= a.size
   ) as w
   where not w.is_unproven or w.nth_of_kind <= $10::int
   order by w.nth

@@ -115,11 +115,11 @@ health as materialized (
   where h.subscription_id = any (array(
     select s.subscription_id
     from sums as s
-    join patchbay.subscription_health as now_and_then using (subscription_id)
-    where s.failures > 0 or now_and_then.probe_token = any (s.tokens)
+    join patchbay.subscription_health as current using (subscription_id)
+    where s.failures > 0 or current.probe_token = any (s.tokens)
       or (s.has_delivered and (
-        now_and_then.consecutive_failures > 0 or now_and_then.open_until is not null
-        or now_and_then.last_delivered_at is null or now_and_then.last_delivered_at < now() - interval '10 seconds'
+        current.consecutive_failures > 0 or current.open_until is not null
+        or current.last_delivered_at is null or current.last_delivered_at < now() - interval '10 seconds'
       ))
   ))
   order by h.subscription_id
@@ -164,8 +164,8 @@ moved as (
   from circuit as c
   where h.subscription_id = c.subscription_id
 ),
--- Somebody who changes the subscription at this moment waits for the lane's health, which is locked here: so nobody waits
--- for him. The next failure says the same again.
+-- A transaction that changes the subscription at this moment may wait for the lane's health, which is locked here; so it is
+-- not waited for in turn. The next failure says the same again.
 free as materialized (
   select s.id
   from patchbay.webhook_subscriptions as s
