@@ -1,6 +1,7 @@
 import { type Config, ConfigError, parseConfig } from './config.ts'
 import { EmbeddedError } from './db/embedded.ts'
 import { MigrationError } from './db/migrate.ts'
+import { TenancyError } from './db/tenants.ts'
 import { ListenError } from './http/listen.ts'
 import { KeyringError } from './security/keyring.ts'
 import { openService, type Roles, type Service } from './service/service.ts'
@@ -67,6 +68,7 @@ function explain(error: unknown): string {
   const isForOperator =
     error instanceof EmbeddedError ||
     error instanceof MigrationError ||
+    error instanceof TenancyError ||
     error instanceof KeyringError ||
     error instanceof ListenError
   if (isForOperator) return error.message

@@ -47,7 +47,7 @@ export async function measureEndToEnd(run: Run): Promise<Measured> {
   const pool = openPool({ url, max: 2, applicationName: 'bench', settings, onError })
   stack.defer(() => pool.end())
   const control = makeControl(run.receiverUrl)
-  await control.trust(await subscribeLanes(pool, { ...run, masterKey }))
+  await control.trust(await subscribeLanes(pool, { ...run, databaseUrl: url, masterKey }))
   await pool.query('checkpoint')
   const worker = stack.use(startWorker(run, url, masterKey))
   const finish = () => untilNothingIsOwed(pool, worker, run.signal)

@@ -4,6 +4,7 @@ import { makeNewId } from '../../src/core/id.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { makeDataKeyStore } from '../../src/db/data-keys.ts'
 import { makeDb } from '../../src/db/pool.ts'
+import { findApiRole, openTenants } from '../../src/db/tenants.ts'
 import { makeIntegrations } from '../../src/integrations/integrations.ts'
 import { makeSubscriptions } from '../../src/integrations/subscriptions.ts'
 import { findProvider, getProvider } from '../../src/providers/registry.ts'
@@ -11,6 +12,7 @@ import { openKeyring } from '../../src/security/keyring.ts'
 import { laneType, ORG } from './body.ts'
 
 export interface LanesOptions {
+  readonly databaseUrl: string
   readonly lanes: number
   readonly masterKey: string
   readonly receiverUrl: string
@@ -23,7 +25,7 @@ export interface LanesOptions {
  */
 export async function subscribeLanes(
   pool: pg.Pool,
-  { lanes, masterKey, receiverUrl }: LanesOptions,
+  { databaseUrl, lanes, masterKey, receiverUrl }: LanesOptions,
 ): Promise<Record<string, string>> {
   const db = makeDb(pool)
   const newId = makeNewId({ nowMs: Date.now, randomBytes })
@@ -36,8 +38,17 @@ export async function subscribeLanes(
     'insert into patchbay.integration_providers (key, name, description, manifest) values ($1, $2, $3, $4)',
     [key, name, description, provider.manifest],
   )
+  const by = { principalId: 'bench', address: null, requestId: null }
+  await using tenants = openTenants({
+    url: databaseUrl,
+    role: await findApiRole(pool),
+    max: 2,
+    applicationName: 'patchbay bench api',
+    onError: () => undefined,
+  })
+  const { inOrg } = tenants
   const integrations = makeIntegrations({
-    db,
+    inOrg,
     keyring,
     findProvider,
     newId,
@@ -45,7 +56,7 @@ export async function subscribeLanes(
     audit: () => Promise.resolve(),
   })
   const subscriptions = makeSubscriptions({
-    db,
+    inOrg,
     keyring,
     newId,
     nowMs: Date.now,
@@ -53,7 +64,7 @@ export async function subscribeLanes(
     providerOf: () => Promise.resolve(provider),
     urlProblem: () => null,
   })
-  const { id } = await integrations.create(ORG, { providerKey: key, name: 'bench' }, 'bench')
+  const { id } = await integrations.create(ORG, { providerKey: key, name: 'bench' }, by)
   const secrets: Record<string, string> = {}
   for (let lane = 0; lane < lanes; lane += 1) {
     const path = `/lane/${lane}`
@@ -61,7 +72,7 @@ export async function subscribeLanes(
       ORG,
       id,
       { url: receiverUrl + path, eventTypes: [laneType(lane)] },
-      'bench',
+      by,
     )
     secrets[path] = secret
   }

@@ -1,41 +1,33 @@
 import { and, desc, eq, lt } from 'drizzle-orm'
+import type { AuditEntry } from '../core/actor.ts'
 import { type Page, toPage } from '../core/cursor.ts'
 import { timeOfId } from '../core/id.ts'
-import type { Db, DbTx } from '../db/pool.ts'
+import type { DbTx } from '../db/pool.ts'
 import { auditLog } from '../db/schema.ts'
+import type { InOrg } from '../db/tenants.ts'
 
-/** Who did what to what. */
-export interface AuditEntry {
-  readonly orgId: string
-  readonly principalId: string
-  /** noun.past, like `webhook.created`. */
-  readonly action: string
-  /** The id of what it was done to. */
-  readonly target: string
-  /** Never a secret, never content. */
-  readonly detail?: Readonly<Record<string, unknown>>
-}
-
-/** What people changed, in the transaction that changes it where there is one. */
-export function makeAudit({ db }: { readonly db: Db }) {
+/** What people did, in the transaction that does it. Nothing changes or takes out a line: the API's role cannot. */
+export function makeAudit({ inOrg }: { readonly inOrg: InOrg }) {
   return {
-    async record(entry: AuditEntry, tx: Db | DbTx = db): Promise<void> {
-      await tx.insert(auditLog).values({ ...entry, detail: { ...entry.detail } })
+    async record({ by, detail, ...entry }: AuditEntry, tx: DbTx): Promise<void> {
+      await tx.insert(auditLog).values({ ...entry, ...by, detail: { ...detail } })
     },
 
     /** Newest first. */
     async list(orgId: string, page: Page) {
-      const rows = await db
-        .select()
-        .from(auditLog)
-        .where(
-          and(
-            eq(auditLog.orgId, orgId),
-            page.after === null ? undefined : lt(auditLog.id, page.after),
-          ),
-        )
-        .orderBy(desc(auditLog.id))
-        .limit(page.limit + 1)
+      const rows = await inOrg(orgId, (tx) =>
+        tx
+          .select()
+          .from(auditLog)
+          .where(
+            and(
+              eq(auditLog.orgId, orgId),
+              page.after === null ? undefined : lt(auditLog.id, page.after),
+            ),
+          )
+          .orderBy(desc(auditLog.id))
+          .limit(page.limit + 1),
+      )
       const { rows: shown, nextCursor } = toPage(rows, page.limit, (row) => row.id)
       const entries = shown.map((row) => ({
         id: row.id,
@@ -43,6 +35,8 @@ export function makeAudit({ db }: { readonly db: Db }) {
         principal: row.principalId,
         action: row.action,
         target: row.target,
+        address: row.address,
+        requestId: row.requestId,
         detail: row.detail,
       }))
       return { entries, nextCursor }

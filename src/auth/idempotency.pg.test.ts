@@ -15,7 +15,7 @@ beforeAll(async () => {
   const store = makeDataKeyStore(database.db)
   const keyring = await openKeyring({ masterKey, store, newId: randomUUID })
   idempotency = makeIdempotency({
-    db: database.db,
+    inOrg: database.inOrg,
     keyring,
     newId: randomUUID,
     log: makeLog('silent'),

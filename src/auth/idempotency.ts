@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { and, eq, sql } from 'drizzle-orm'
 import { AppError } from '../core/error.ts'
-import type { Db } from '../db/pool.ts'
 import { idempotencyKeys } from '../db/schema.ts'
+import type { InOrg } from '../db/tenants.ts'
 import type { Keyring } from '../security/keyring.ts'
 import type { Log } from '../telemetry/log.ts'
 
@@ -37,7 +37,7 @@ const PERSIST_MS = 60_000
 const MAX_WAIT_MS = 2000
 
 interface IdempotencyDeps {
-  readonly db: Db
+  readonly inOrg: InOrg
   readonly keyring: Keyring
   readonly newId: () => string
   readonly log: Log
@@ -52,7 +52,7 @@ interface IdempotencyDeps {
  *
  * Only who holds the row writes it: an answer that comes after a take-over changes nothing.
  */
-export function makeIdempotency({ db, keyring, newId, log }: IdempotencyDeps) {
+export function makeIdempotency({ inOrg, keyring, newId, log }: IdempotencyDeps) {
   const heldBy = (request: KeyedRequest, holder: string) =>
     and(rowOf(request), eq(idempotencyKeys.holder, holder))
 
@@ -97,32 +97,36 @@ export function makeIdempotency({ db, keyring, newId, log }: IdempotencyDeps) {
     async begin(request: KeyedRequest): Promise<Begun> {
       const requestHash = createHash('sha256').update(request.fingerprint).digest()
       const holder = newId()
-      const taken = await db
-        .insert(idempotencyKeys)
-        .values({
-          orgId: request.orgId,
-          principalId: request.principalId,
-          key: request.key,
-          requestHash,
-          holder,
-        })
-        .onConflictDoUpdate({
-          target: [idempotencyKeys.orgId, idempotencyKeys.principalId, idempotencyKeys.key],
-          set: {
+      const taken = await inOrg(request.orgId, (tx) =>
+        tx
+          .insert(idempotencyKeys)
+          .values({
+            orgId: request.orgId,
+            principalId: request.principalId,
+            key: request.key,
             requestHash,
             holder,
-            status: null,
-            answer: null,
-            createdAt: sql`now()`,
-            aliveAt: sql`now()`,
-          },
-          setWhere: sql`${idempotencyKeys.createdAt} < now() - interval '24 hours'
+          })
+          .onConflictDoUpdate({
+            target: [idempotencyKeys.orgId, idempotencyKeys.principalId, idempotencyKeys.key],
+            set: {
+              requestHash,
+              holder,
+              status: null,
+              answer: null,
+              createdAt: sql`now()`,
+              aliveAt: sql`now()`,
+            },
+            setWhere: sql`${idempotencyKeys.createdAt} < now() - interval '24 hours'
             or (${idempotencyKeys.status} is null and ${idempotencyKeys.aliveAt} < now() - make_interval(secs => ${GONE_AFTER_S}))`,
-        })
-        .returning({ key: idempotencyKeys.key })
+          })
+          .returning({ key: idempotencyKeys.key }),
+      )
       if (taken.length > 0) return { kind: 'new', holder }
 
-      const [first] = await db.select().from(idempotencyKeys).where(rowOf(request))
+      const [first] = await inOrg(request.orgId, (tx) =>
+        tx.select().from(idempotencyKeys).where(rowOf(request)),
+      )
       if (first !== undefined && !first.requestHash.equals(requestHash)) {
         throw new AppError('UNPROCESSABLE', 'This Idempotency-Key was used for another request.')
       }
@@ -138,7 +142,9 @@ export function makeIdempotency({ db, keyring, newId, log }: IdempotencyDeps) {
 
     /** Says that the request is running. */
     async keepAlive(request: KeyedRequest, holder: string): Promise<void> {
-      await db.update(idempotencyKeys).set({ aliveAt: sql`now()` }).where(heldBy(request, holder))
+      await inOrg(request.orgId, (tx) =>
+        tx.update(idempotencyKeys).set({ aliveAt: sql`now()` }).where(heldBy(request, holder)),
+      )
     },
 
     async finish(
@@ -148,16 +154,17 @@ export function makeIdempotency({ db, keyring, newId, log }: IdempotencyDeps) {
     ): Promise<void> {
       await persistently(async () => {
         const sealed = await keyring.seal(sealContext(request), JSON.stringify(answer))
-        await db
-          .update(idempotencyKeys)
-          .set({ status, answer: sealed })
-          .where(heldBy(request, holder))
+        await inOrg(request.orgId, (tx) =>
+          tx.update(idempotencyKeys).set({ status, answer: sealed }).where(heldBy(request, holder)),
+        )
       })
     },
 
     /** Forgets a request that had no effect, so that it may be sent again, corrected. */
     async release(request: KeyedRequest, holder: string): Promise<void> {
-      await persistently(() => db.delete(idempotencyKeys).where(heldBy(request, holder)))
+      await persistently(() =>
+        inOrg(request.orgId, (tx) => tx.delete(idempotencyKeys).where(heldBy(request, holder))),
+      )
     },
   }
 }

@@ -1,9 +1,9 @@
-import { and, asc, desc, eq, lt, sql } from 'drizzle-orm'
+import { desc, eq, lt, sql } from 'drizzle-orm'
+import type { Actor, AuditEntry } from '../core/actor.ts'
 import { type Page, toPage } from '../core/cursor.ts'
 import { AppError, notFound } from '../core/error.ts'
 import type { Db, DbTx } from '../db/pool.ts'
-import { orgMembers, orgs } from '../db/schema.ts'
-import type { Role } from './permissions.ts'
+import { orgs } from '../db/schema.ts'
 
 export interface Org {
   readonly id: string
@@ -30,18 +30,29 @@ const LOOSE_TABLES = [
   'delivery_queue',
 ] as const
 
-/** Organizations and who belongs to them. */
-export function makeOrgs({ db, newId }: { readonly db: Db; readonly newId: () => string }) {
+interface OrgsDeps {
+  /** The installation's own: it sees every org. */
+  readonly db: Db
+  readonly audit: (entry: AuditEntry, tx: DbTx) => Promise<void>
+  readonly newId: () => string
+}
+
+/** The organizations of this installation; for super-admins alone. */
+export function makeOrgs({ db, audit, newId }: OrgsDeps) {
   return {
     /** Throws `CONFLICT` where the id is taken. */
-    async create(input: { id?: string | undefined; name: string }): Promise<Org> {
-      const [row] = await db
-        .insert(orgs)
-        .values({ id: input.id ?? newId(), name: input.name })
-        .onConflictDoNothing()
-        .returning()
-      if (row === undefined) throw new AppError('CONFLICT', `There is an org ${input.id} already.`)
-      return toOrg(row)
+    async create(input: { id?: string | undefined; name: string }, by: Actor): Promise<Org> {
+      const id = input.id ?? newId()
+      return db.transaction(async (tx) => {
+        const [row] = await tx
+          .insert(orgs)
+          .values({ id, name: input.name })
+          .onConflictDoNothing()
+          .returning()
+        if (row === undefined) throw new AppError('CONFLICT', `There is an org ${id} already.`)
+        await audit({ orgId: id, by, action: 'org.created', target: id }, tx)
+        return toOrg(row)
+      })
     },
 
     /** Newest first. */
@@ -63,37 +74,14 @@ export function makeOrgs({ db, newId }: { readonly db: Db; readonly newId: () =>
       return { orgs: shown.map(toOrg), nextCursor }
     },
 
-    /** Everything of the org goes, its history too. */
-    async remove(orgId: string): Promise<void> {
+    /** Everything of the org goes, its history too. That it went stands in the installation's own audit log. */
+    async remove(orgId: string, by: Actor): Promise<void> {
       await db.transaction(async (tx) => {
         const gone = await tx.delete(orgs).where(eq(orgs.id, orgId)).returning({ id: orgs.id })
         if (gone.length === 0) throw notFound('org')
         for (const table of LOOSE_TABLES) await deleteAll(tx, table, orgId)
+        await audit({ orgId: '', by, action: 'org.deleted', target: orgId }, tx)
       })
-    },
-
-    async listMembers(orgId: string) {
-      return db
-        .select({ userId: orgMembers.userId, role: orgMembers.role })
-        .from(orgMembers)
-        .where(eq(orgMembers.orgId, orgId))
-        .orderBy(asc(orgMembers.userId))
-    },
-
-    async putMember(orgId: string, userId: string, role: Role) {
-      await db
-        .insert(orgMembers)
-        .values({ orgId, userId, role })
-        .onConflictDoUpdate({ target: [orgMembers.orgId, orgMembers.userId], set: { role } })
-      return { userId, role }
-    },
-
-    async removeMember(orgId: string, userId: string): Promise<void> {
-      const gone = await db
-        .delete(orgMembers)
-        .where(and(eq(orgMembers.orgId, orgId), eq(orgMembers.userId, userId)))
-        .returning({ userId: orgMembers.userId })
-      if (gone.length === 0) throw notFound('member')
     },
   }
 }

@@ -1,7 +1,7 @@
 import { and, eq } from 'drizzle-orm'
 import { AppError, notFound } from '../core/error.ts'
-import type { Db } from '../db/pool.ts'
 import { orgMembers, orgs } from '../db/schema.ts'
+import type { InOrg } from '../db/tenants.ts'
 import { grantsOf, type Permission, type Requirement } from './permissions.ts'
 
 /** Who is asking. */
@@ -24,13 +24,18 @@ export type Authorize = (
  * An org that does not exist and one the principal has nothing to do with are the same: not found. Only who belongs to the
  * org learns that a permission is missing.
  */
-export function makeAuthorize({ db }: { readonly db: Db }): Authorize {
+export function makeAuthorize({ inOrg }: { readonly inOrg: InOrg }): Authorize {
   return async (principal, orgId, requirement) => {
-    const [row] = await db
-      .select({ role: orgMembers.role })
-      .from(orgs)
-      .leftJoin(orgMembers, and(eq(orgMembers.orgId, orgs.id), eq(orgMembers.userId, principal.id)))
-      .where(eq(orgs.id, orgId))
+    const [row] = await inOrg(orgId, (tx) =>
+      tx
+        .select({ role: orgMembers.role })
+        .from(orgs)
+        .leftJoin(
+          orgMembers,
+          and(eq(orgMembers.orgId, orgs.id), eq(orgMembers.userId, principal.id)),
+        )
+        .where(eq(orgs.id, orgId)),
+    )
     if (row === undefined) throw notFound('org')
     if (principal.isSuperadmin) return
     const claimed = principal.claimed.get(orgId)

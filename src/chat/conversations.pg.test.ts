@@ -9,7 +9,7 @@ let orgId: string
 
 beforeAll(async () => {
   database = await openTestDatabase()
-  conversations = makeConversations({ db: database.db })
+  conversations = makeConversations({ inOrg: database.inOrg })
 })
 afterAll(() => database[Symbol.asyncDispose]())
 beforeEach(async () => {

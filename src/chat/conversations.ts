@@ -2,8 +2,8 @@ import { and, desc, eq, ilike, lt } from 'drizzle-orm'
 import { type Page, toPage } from '../core/cursor.ts'
 import { invalidField, notFound } from '../core/error.ts'
 import { isUuid } from '../core/id.ts'
-import type { Db } from '../db/pool.ts'
 import { conversations, messages } from '../db/schema.ts'
+import type { InOrg } from '../db/tenants.ts'
 
 export interface Conversation {
   readonly id: string
@@ -23,15 +23,14 @@ export interface Message {
 }
 
 /** The reference host's conversations, scoped to an org. */
-export function makeConversations({ db }: { readonly db: Db }) {
+export function makeConversations({ inOrg }: { readonly inOrg: InOrg }) {
   const ofOrg = (orgId: string, id: string) =>
     and(eq(conversations.orgId, orgId), eq(conversations.id, id))
 
   async function assertExists(orgId: string, id: string): Promise<void> {
-    const rows = await db
-      .select({ id: conversations.id })
-      .from(conversations)
-      .where(ofOrg(orgId, id))
+    const rows = await inOrg(orgId, (tx) =>
+      tx.select({ id: conversations.id }).from(conversations).where(ofOrg(orgId, id)),
+    )
     if (rows.length === 0) throw notFound('conversation')
   }
 
@@ -42,27 +41,28 @@ export function makeConversations({ db }: { readonly db: Db }) {
       if (title?.includes('\0') === true) {
         throw invalidField('title', 'must not have the character U+0000')
       }
-      const [row] = await db
-        .insert(conversations)
-        .values({ orgId, title, createdBy: userId })
-        .returning()
+      const [row] = await inOrg(orgId, (tx) =>
+        tx.insert(conversations).values({ orgId, title, createdBy: userId }).returning(),
+      )
       if (row === undefined) throw new Error('insert returned no row')
       return toConversation(row)
     },
 
     /** Newest first. */
     async list(orgId: string, page: Page) {
-      const rows = await db
-        .select()
-        .from(conversations)
-        .where(
-          and(
-            eq(conversations.orgId, orgId),
-            page.after === null ? undefined : lt(conversations.id, page.after),
-          ),
-        )
-        .orderBy(desc(conversations.id))
-        .limit(page.limit + 1)
+      const rows = await inOrg(orgId, (tx) =>
+        tx
+          .select()
+          .from(conversations)
+          .where(
+            and(
+              eq(conversations.orgId, orgId),
+              page.after === null ? undefined : lt(conversations.id, page.after),
+            ),
+          )
+          .orderBy(desc(conversations.id))
+          .limit(page.limit + 1),
+      )
       const { rows: shown, nextCursor } = toPage(rows, page.limit, (row) => row.id)
       return { conversations: shown.map(toConversation), nextCursor }
     },
@@ -70,18 +70,20 @@ export function makeConversations({ db }: { readonly db: Db }) {
     /** Newest first. */
     async messages(orgId: string, conversationId: string, page: Page) {
       await assertExists(orgId, conversationId)
-      const rows = await db
-        .select()
-        .from(messages)
-        .where(
-          and(
-            eq(messages.orgId, orgId),
-            eq(messages.conversationId, conversationId),
-            page.after === null ? undefined : lt(messages.id, page.after),
-          ),
-        )
-        .orderBy(desc(messages.id))
-        .limit(page.limit + 1)
+      const rows = await inOrg(orgId, (tx) =>
+        tx
+          .select()
+          .from(messages)
+          .where(
+            and(
+              eq(messages.orgId, orgId),
+              eq(messages.conversationId, conversationId),
+              page.after === null ? undefined : lt(messages.id, page.after),
+            ),
+          )
+          .orderBy(desc(messages.id))
+          .limit(page.limit + 1),
+      )
       const { rows: shown, nextCursor } = toPage(rows, page.limit, (row) => row.id)
       return { messages: shown.map(toMessage), nextCursor }
     },
@@ -89,12 +91,14 @@ export function makeConversations({ db }: { readonly db: Db }) {
     /** The last messages, newest first. Throws `NOT_FOUND` where the org has no such conversation. */
     async latest(orgId: string, conversationId: string, limit: number): Promise<Message[]> {
       await assertExists(orgId, conversationId)
-      const rows = await db
-        .select()
-        .from(messages)
-        .where(and(eq(messages.orgId, orgId), eq(messages.conversationId, conversationId)))
-        .orderBy(desc(messages.id))
-        .limit(limit)
+      const rows = await inOrg(orgId, (tx) =>
+        tx
+          .select()
+          .from(messages)
+          .where(and(eq(messages.orgId, orgId), eq(messages.conversationId, conversationId)))
+          .orderBy(desc(messages.id))
+          .limit(limit),
+      )
       return rows.map(toMessage)
     },
 
@@ -103,18 +107,20 @@ export function makeConversations({ db }: { readonly db: Db }) {
       // A host's own conversation has messages that are not here; no text here has U+0000.
       if ((conversationId !== null && !isUuid(conversationId)) || text.includes('\0')) return []
       const literal = text.replace(/[\\%_]/g, (wildcard) => `\\${wildcard}`)
-      const rows = await db
-        .select()
-        .from(messages)
-        .where(
-          and(
-            eq(messages.orgId, orgId),
-            conversationId === null ? undefined : eq(messages.conversationId, conversationId),
-            ilike(messages.content, `%${literal}%`),
-          ),
-        )
-        .orderBy(desc(messages.id))
-        .limit(limit)
+      const rows = await inOrg(orgId, (tx) =>
+        tx
+          .select()
+          .from(messages)
+          .where(
+            and(
+              eq(messages.orgId, orgId),
+              conversationId === null ? undefined : eq(messages.conversationId, conversationId),
+              ilike(messages.content, `%${literal}%`),
+            ),
+          )
+          .orderBy(desc(messages.id))
+          .limit(limit),
+      )
       return rows.map(toMessage)
     },
   }

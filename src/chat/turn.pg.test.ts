@@ -76,7 +76,8 @@ beforeEach(async () => {
        '{"type":"object","properties":{"title":{"type":"string"}}}', $3)`,
     [orgId, rows[0].id, { method: 'POST', url: `${endpoint.url}/issues` }],
   )
-  conversationId = (await makeConversations({ db: database.db }).create(orgId, 'ann', null)).id
+  conversationId = (await makeConversations({ inOrg: database.inOrg }).create(orgId, 'ann', null))
+    .id
 })
 
 interface Wiring {
@@ -89,10 +90,11 @@ interface Wiring {
 
 /** A turn as the process wires it. */
 function say(content: string, wiring: Wiring = {}) {
-  const { db } = database
-  const conversations = makeConversations({ db })
+  const { inOrg } = database
+  const conversations = makeConversations({ inOrg })
   const tools = makeTools({
-    db,
+    inOrg,
+    audit: () => Promise.resolve(),
     egress,
     newId,
     loadHost: async () => ({
@@ -107,7 +109,7 @@ function say(content: string, wiring: Wiring = {}) {
     emit: wiring.emit ?? emitIn,
   })
   const turn = makeTurn({
-    db,
+    inOrg,
     model: wiring.model ?? demoModel,
     history: conversations.latest,
     listTools: tools.catalog.list,

@@ -1,7 +1,8 @@
 import { AppError, invalidField, notFound } from '../core/error.ts'
 import { MAX_EVENT_DATA_BYTES } from '../core/event.ts'
-import type { Db, DbTx } from '../db/pool.ts'
+import type { DbTx } from '../db/pool.ts'
 import { messages } from '../db/schema.ts'
+import type { InOrg } from '../db/tenants.ts'
 import { type Message, toMessage } from './conversations.ts'
 import type { Model, ModelMessage, ModelTool, ToolAnswer } from './model.ts'
 
@@ -30,7 +31,7 @@ export interface TurnEvent {
 }
 
 interface TurnDeps<Run extends TurnRun> {
-  readonly db: Db
+  readonly inOrg: InOrg
   readonly model: Model
   /** Newest first. Throws `NOT_FOUND` where the org has no such conversation. */
   readonly history: (orgId: string, conversationId: string, limit: number) => Promise<Message[]>
@@ -150,7 +151,7 @@ async function commit<Run extends TurnRun>(
 ): Promise<Turn> {
   const userMessageId = deps.newId()
   const assistantMessageId = deps.newId()
-  const rows = await deps.db.transaction(async (tx) => {
+  const rows = await deps.inOrg(orgId, async (tx) => {
     const both = await tx
       .insert(messages)
       .values([

@@ -3,7 +3,8 @@ import pg from 'pg'
 import * as schema from './schema.ts'
 
 export type Db = NodePgDatabase<typeof schema>
-export type DbTx = Parameters<Parameters<Db['transaction']>[0]>[0]
+/** A transaction: what runs on it commits or rolls back together. */
+export type DbTx = Omit<Db, 'transaction' | '$client'>
 
 /** The least a statement needs: a pool, a client, or a transaction's client. */
 export interface Queryable {
@@ -44,6 +45,7 @@ export function openPool(options: PoolOptions): pg.Pool {
   return pool
 }
 
-export function makeDb(pool: pg.Pool): Db {
-  return drizzle(pool, { schema })
+export function makeDb(pool: pg.Pool | pg.PoolClient): Db {
+  // On a client, drizzle would run `transaction` there; nothing else differs.
+  return drizzle(pool as pg.Pool, { schema })
 }

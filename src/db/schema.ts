@@ -284,6 +284,8 @@ export const auditLog = patchbay.table('audit_log', {
   principalId: text('principal_id').notNull(),
   action: text('action').notNull(),
   target: text('target').notNull(),
+  address: text('address'),
+  requestId: text('request_id'),
   detail: jsonb('detail').$type<Record<string, unknown>>().notNull().default({}),
 })
 
@@ -309,6 +311,7 @@ export const recoveries = patchbay.table('recoveries', {
 export const recoveryItems = patchbay.table(
   'recovery_items',
   {
+    orgId: text('org_id').notNull(),
     recoveryId: uuid('recovery_id').notNull(),
     eventId: uuid('event_id').notNull(),
     deliveryId: uuid('delivery_id'),

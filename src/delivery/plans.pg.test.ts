@@ -75,9 +75,9 @@ async function fill(): Promise<void> {
     `with r as (
        insert into patchbay.recoveries (org_id, subscription_id, since, until, statuses, matched, requested_by)
        select org_id, id, now(), now(), '{failed}', 50000, 'me' from patchbay.webhook_subscriptions limit 1
-       returning id
+       returning org_id, id
      )
-     insert into patchbay.recovery_items (recovery_id, event_id) select r.id, patchbay.new_id() from r, generate_series(1, 50000)`,
+     insert into patchbay.recovery_items (org_id, recovery_id, event_id) select r.org_id, r.id, patchbay.new_id() from r, generate_series(1, 50000)`,
   )
   await pool.query('analyze')
 }

@@ -1,5 +1,6 @@
 import { notFound } from '../core/error.ts'
 import type { Queryable } from '../db/pool.ts'
+import type { InOrg } from '../db/tenants.ts'
 import { type DeliveryRow, readDeliveries } from './queries.ts'
 
 export const VERDICTS = [
@@ -164,18 +165,22 @@ interface EventRow {
 }
 
 /** Answers "why did this subscription not get this event?". Throws `NOT_FOUND` for either that the org does not have. */
-export function makeExplain({ db }: { readonly db: Queryable }) {
-  async function one<Row extends object>(text: string, values: unknown[]): Promise<Row | null> {
+export function makeExplain({ inOrg }: { readonly inOrg: InOrg }) {
+  async function one<Row extends object>(
+    db: Queryable,
+    text: string,
+    values: unknown[],
+  ): Promise<Row | null> {
     const { rows } = await db.query<Row & Record<string, unknown>>({ text, values })
     return rows[0] ?? null
   }
 
-  return async (orgId: string, eventId: string, webhookId: string): Promise<Explanation> => {
-    const event = await one<EventRow>(EVENT, [orgId, eventId])
+  const answer = async (db: Queryable, orgId: string, eventId: string, webhookId: string) => {
+    const event = await one<EventRow>(db, EVENT, [orgId, eventId])
     if (event === null) throw notFound('event')
-    const subscription = await one<{ created_at: Date }>(SUBSCRIPTION, [orgId, webhookId])
+    const subscription = await one<{ created_at: Date }>(db, SUBSCRIPTION, [orgId, webhookId])
     if (subscription === null) throw notFound('webhook')
-    const found = await one<{ id: string }>(DELIVERY, [webhookId, eventId])
+    const found = await one<{ id: string }>(db, DELIVERY, [webhookId, eventId])
     const [delivery] = found === null ? [] : await readDeliveries(db, orgId, [found.id])
     const states = await db.query<StateRow & Record<string, unknown>>({
       text: STATES,
@@ -191,4 +196,7 @@ export function makeExplain({ db }: { readonly db: Queryable }) {
       states: states.rows,
     })
   }
+
+  return (orgId: string, eventId: string, webhookId: string): Promise<Explanation> =>
+    inOrg(orgId, (_, db) => answer(db, orgId, eventId, webhookId))
 }

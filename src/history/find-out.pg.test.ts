@@ -15,7 +15,7 @@ let orgId: string
 let explain: ReturnType<typeof makeExplain>
 beforeAll(async () => {
   database = await openTestDatabase()
-  explain = makeExplain({ db: database.pool })
+  explain = makeExplain({ inOrg: database.inOrg })
 })
 beforeEach(async () => {
   await query('truncate patchbay.delivery_queue, patchbay.outbox_pending')
@@ -303,7 +303,7 @@ describe('canceling', () => {
 
 describe('statistics', () => {
   const stats = (orgOf: string, lane: TestLane, since: Date | null = null) =>
-    makeStats({ db: database.pool, nowMs: Date.now, retentionDays: 30 })(
+    makeStats({ inOrg: database.inOrg, nowMs: Date.now, retentionDays: 30 })(
       orgOf,
       lane.subscriptionId,
       since,

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { actor } from '../../test/fixtures/actor.ts'
 import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
 import { addDeliveries, addLane, type TestLane } from '../../test/fixtures/lanes.ts'
 import { decodeCursor } from '../core/cursor.ts'
@@ -28,7 +29,7 @@ let orgId: string
 let lane: TestLane
 beforeAll(async () => {
   database = await openTestDatabase()
-  history = makeHistory({ db: database.pool, audit: () => Promise.resolve() })
+  history = makeHistory({ inOrg: database.inOrg, audit: () => Promise.resolve() })
 })
 beforeEach(async () => {
   await query('delete from patchbay.delivery_queue')
@@ -183,7 +184,9 @@ describe('a list of deliveries', () => {
     const { deliveries } = await history.listDeliveries(stranger, NONE, ALL)
     expect(deliveries).toEqual([])
     await expect(history.getDelivery(stranger, id)).rejects.toMatchObject({ code: 'NOT_FOUND' })
-    await expect(history.retry(stranger, id, 'me')).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    await expect(history.retry(stranger, id, actor('me'))).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+    })
   })
 })
 
@@ -215,7 +218,11 @@ describe('a retry', () => {
     const [id = ''] = await addDeliveries(database.pool, lane)
     await settle([id], { next: 'retry' })
     const { nextAttemptAt } = (await history.getDelivery(orgId, id)).delivery
-    expect(await history.retry(orgId, id, 'me')).toMatchObject({ id, status: 'owed', attempts: 1 })
+    expect(await history.retry(orgId, id, actor('me'))).toMatchObject({
+      id,
+      status: 'owed',
+      attempts: 1,
+    })
     expect(await queueRow(id)).toMatchObject({
       ready: true,
       trigger: 'manual',
@@ -232,8 +239,8 @@ describe('a retry', () => {
   test('asked for twice keeps the schedule of the first', async () => {
     const [id = ''] = await addDeliveries(database.pool, lane)
     await settle([id], { next: 'retry' })
-    await history.retry(orgId, id, 'me')
-    await history.retry(orgId, id, 'me')
+    await history.retry(orgId, id, actor('me'))
+    await history.retry(orgId, id, actor('me'))
     expect((await queueRow(id)).resume_in_s).toBeGreaterThan(3500)
   })
 
@@ -243,7 +250,7 @@ describe('a retry', () => {
   ])('of one that is %s is owed again for one try outside the schedule', async (_, outcome) => {
     const [id = ''] = await addDeliveries(database.pool, lane)
     await settle([id], outcome)
-    expect(await history.retry(orgId, id, 'me')).toMatchObject({
+    expect(await history.retry(orgId, id, actor('me'))).toMatchObject({
       id,
       status: 'owed',
       finishedAt: null,
@@ -267,7 +274,7 @@ describe('a retry', () => {
     const [id = ''] = await addDeliveries(database.pool, lane)
     const token = randomUUID()
     await query('update patchbay.delivery_queue set ready = false, lease_token = $1', [token])
-    await history.retry(orgId, id, 'me')
+    await history.retry(orgId, id, actor('me'))
     expect(await queueRow(id)).toMatchObject({ ready: false, trigger: 'schedule' })
   })
 
@@ -283,7 +290,9 @@ describe('a retry', () => {
     await settle([ended])
     await query(statement, [lane.subscriptionId])
     for (const id of [owed, ended]) {
-      await expect(history.retry(orgId, id, 'me')).rejects.toMatchObject({ code: 'CONFLICT' })
+      await expect(history.retry(orgId, id, actor('me'))).rejects.toMatchObject({
+        code: 'CONFLICT',
+      })
     }
     expect(await queueRow(ended)).toBeUndefined()
   })
@@ -292,7 +301,7 @@ describe('a retry', () => {
     const [id = ''] = await addDeliveries(database.pool, lane)
     await settle([id])
     await query('delete from patchbay.outbox_events where org_id = $1', [orgId])
-    await expect(history.retry(orgId, id, 'me')).rejects.toMatchObject({ code: 'CONFLICT' })
+    await expect(history.retry(orgId, id, actor('me'))).rejects.toMatchObject({ code: 'CONFLICT' })
     expect(await queueRow(id)).toBeUndefined()
     expect(await history.getDelivery(orgId, id)).toMatchObject({ event: null })
   })

@@ -1,7 +1,9 @@
+import type { Actor, AuditEntry } from '../core/actor.ts'
 import { type Page, toPage } from '../core/cursor.ts'
 import type { DeliveryStatus } from '../core/delivery.ts'
 import { notFound } from '../core/error.ts'
-import type { Queryable } from '../db/pool.ts'
+import type { DbTx, Queryable } from '../db/pool.ts'
+import type { InOrg } from '../db/tenants.ts'
 import { cancelDelivery, retryDelivery } from './by-hand.ts'
 import { makeExplain } from './explain.ts'
 import {
@@ -40,23 +42,17 @@ const MAX_DELIVERIES_OF_EVENT = 1000
 /** Ends without a try: they are in the log, but no attempt. */
 const NO_ATTEMPT = new Set(['expired', 'canceled'])
 
-/** Writes down what a person did. */
-export type WriteAudit = (entry: {
-  readonly orgId: string
-  readonly principalId: string
-  readonly action: string
-  readonly target: string
-  readonly detail?: Readonly<Record<string, unknown>>
-}) => Promise<void>
+/** Writes down what a person did, in the transaction that does it. */
+export type WriteAudit = (entry: AuditEntry, tx: DbTx) => Promise<void>
 
 interface HistoryDeps {
-  readonly db: Queryable
+  readonly inOrg: InOrg
   readonly audit: WriteAudit
 }
 
 /** What happened: read from the queue and the log, scoped to an org. */
-export function makeHistory({ db, audit }: HistoryDeps) {
-  async function deliveryOf(orgId: string, id: string): Promise<DeliveryView> {
+export function makeHistory({ inOrg, audit }: HistoryDeps) {
+  async function deliveryOf(db: Queryable, orgId: string, id: string): Promise<DeliveryView> {
     const [row] = await readDeliveries(db, orgId, [id])
     if (row === undefined) throw notFound('delivery')
     return toDelivery(row)
@@ -64,54 +60,65 @@ export function makeHistory({ db, audit }: HistoryDeps) {
 
   return {
     async listDeliveries(orgId: string, filter: DeliveryFilter, page: Page) {
-      const ids = await pageOfDeliveries(db, orgId, filter, page.after, page.limit + 1)
-      const { rows: shown, nextCursor } = toPage(ids, page.limit, (id) => id)
-      const rows = await readDeliveries(db, orgId, shown)
-      return { deliveries: rows.map(toDelivery), nextCursor }
+      return inOrg(orgId, async (_, db) => {
+        const ids = await pageOfDeliveries(db, orgId, filter, page.after, page.limit + 1)
+        const { rows: shown, nextCursor } = toPage(ids, page.limit, (id) => id)
+        const rows = await readDeliveries(db, orgId, shown)
+        return { deliveries: rows.map(toDelivery), nextCursor }
+      })
     },
 
     async getDelivery(orgId: string, id: string) {
-      const delivery = await deliveryOf(orgId, id)
-      const event = await findEvent(db, orgId, delivery.eventId)
-      const attempts = await readAttempts(db, orgId, id)
-      return {
-        delivery,
-        event: event === null ? null : toEvent(event),
-        attempts: attempts.filter((row) => !NO_ATTEMPT.has(row.outcome)).map(toAttempt),
-      }
+      return inOrg(orgId, async (_, db) => {
+        const delivery = await deliveryOf(db, orgId, id)
+        const event = await findEvent(db, orgId, delivery.eventId)
+        const attempts = await readAttempts(db, orgId, id)
+        return {
+          delivery,
+          event: event === null ? null : toEvent(event),
+          attempts: attempts.filter((row) => !NO_ATTEMPT.has(row.outcome)).map(toAttempt),
+        }
+      })
     },
 
     /** See `retryDelivery`. */
-    async retry(orgId: string, id: string, by: string): Promise<DeliveryView> {
-      await retryDelivery(db, orgId, id)
-      await audit({ orgId, principalId: by, action: 'delivery.retried', target: id })
-      return deliveryOf(orgId, id)
+    async retry(orgId: string, id: string, by: Actor): Promise<DeliveryView> {
+      return inOrg(orgId, async (tx, db) => {
+        await retryDelivery(db, orgId, id)
+        await audit({ orgId, by, action: 'delivery.retried', target: id }, tx)
+        return deliveryOf(db, orgId, id)
+      })
     },
 
     /** See `cancelDelivery`. */
-    async cancel(orgId: string, id: string, by: string): Promise<DeliveryView> {
-      const isCanceled = await cancelDelivery(db, orgId, id)
-      if (isCanceled)
-        await audit({ orgId, principalId: by, action: 'delivery.canceled', target: id })
-      return deliveryOf(orgId, id)
+    async cancel(orgId: string, id: string, by: Actor): Promise<DeliveryView> {
+      return inOrg(orgId, async (tx, db) => {
+        const isCanceled = await cancelDelivery(db, orgId, id)
+        if (isCanceled) await audit({ orgId, by, action: 'delivery.canceled', target: id }, tx)
+        return deliveryOf(db, orgId, id)
+      })
     },
 
-    explain: makeExplain({ db }),
+    explain: makeExplain({ inOrg }),
 
     async listEvents(orgId: string, filter: EventFilter, page: Page) {
-      const rows = await listEvents(db, orgId, filter, page.after, page.limit + 1)
+      const rows = await inOrg(orgId, (_, db) =>
+        listEvents(db, orgId, filter, page.after, page.limit + 1),
+      )
       const { rows: shown, nextCursor } = toPage(rows, page.limit, (row) => row.id)
       return { events: shown.map(toEvent), nextCursor }
     },
 
     /** With its deliveries, the newest thousand of them. */
     async getEvent(orgId: string, id: string) {
-      const event = await findEvent(db, orgId, id)
-      if (event === null) throw notFound('event')
-      const filter: DeliveryFilter = { ...NO_FILTER, eventId: id }
-      const ids = await pageOfDeliveries(db, orgId, filter, null, MAX_DELIVERIES_OF_EVENT)
-      const deliveries = await readDeliveries(db, orgId, ids)
-      return { event: toEvent(event), deliveries: deliveries.map(toDelivery) }
+      return inOrg(orgId, async (_, db) => {
+        const event = await findEvent(db, orgId, id)
+        if (event === null) throw notFound('event')
+        const filter: DeliveryFilter = { ...NO_FILTER, eventId: id }
+        const ids = await pageOfDeliveries(db, orgId, filter, null, MAX_DELIVERIES_OF_EVENT)
+        const deliveries = await readDeliveries(db, orgId, ids)
+        return { event: toEvent(event), deliveries: deliveries.map(toDelivery) }
+      })
     },
   }
 }

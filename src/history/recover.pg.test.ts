@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { actor } from '../../test/fixtures/actor.ts'
 import { DELIVERED, settleReady } from '../../test/fixtures/attempts.ts'
 import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
 import { addDeliveries, addLane, type TestLane } from '../../test/fixtures/lanes.ts'
@@ -16,7 +17,7 @@ let recover: ReturnType<typeof makeRecover>
 beforeAll(async () => {
   database = await openTestDatabase()
   recover = makeRecover({
-    db: database.pool,
+    inOrg: database.inOrg,
     audit: () => Promise.resolve(),
     nowMs: Date.now,
     retentionDays: 30,
@@ -65,7 +66,7 @@ describe('what a window holds', () => {
     expect(await recover.count(request(['canceled']))).toBe(1)
     expect(await recover.count(request(['failed', 'canceled', 'missed']))).toBe(2)
     expect(await queueOf()).toHaveLength(2)
-    const begun = await recover.begin(request(['failed', 'canceled']), 'me')
+    const begun = await recover.begin(request(['failed', 'canceled']), actor('me'))
     expect(begun).toMatchObject({ state: 'running', matched: 2, queued: 0, skipped: 0 })
     await pass()
     expect(await pumpRecovery(database.pool, begun.id)).toBe(2)
@@ -96,7 +97,7 @@ describe('what a window holds', () => {
     await fanOut(database.pool, 10)
     const notRelayed = await emitOne()
     expect(await recover.count(request(['missed']))).toBe(2)
-    const begun = await recover.begin(request(['missed']), 'me')
+    const begun = await recover.begin(request(['missed']), actor('me'))
     await pass()
     await pumpRecovery(database.pool, begun.id)
     const recovered = (await queueOf()).filter((row) => row.trigger === 'recovery')
@@ -130,7 +131,7 @@ describe('a recovery', () => {
 
   test('sends nothing twice, whatever workers pump at once and die in the middle', async () => {
     const ids = await missed(60)
-    const begun = await recover.begin(request(['missed']), 'me')
+    const begun = await recover.begin(request(['missed']), actor('me'))
     const client = await database.pool.connect()
     await client.query('begin')
     await pass()
@@ -152,7 +153,7 @@ describe('a recovery', () => {
 
   test('adds a hundred to a lane at most, and half of the rate of a lane that has one', async () => {
     await missed(150)
-    const begun = await recover.begin(request(['missed']), 'me')
+    const begun = await recover.begin(request(['missed']), actor('me'))
     await pass()
     expect(await pumpRecovery(database.pool, begun.id)).toBe(100)
     await pass()
@@ -171,7 +172,7 @@ describe('a recovery', () => {
 
   test('adds nothing while live deliveries wait in the lane', async () => {
     await missed(5)
-    const begun = await recover.begin(request(['missed']), 'me')
+    const begun = await recover.begin(request(['missed']), actor('me'))
     await addDeliveries(database.pool, lane, 1)
     await query(`update patchbay.delivery_queue set due_at = now() - interval '2 seconds'`)
     await pass()
@@ -182,7 +183,7 @@ describe('a recovery', () => {
 
   test('waits while the subscription is disabled or its circuit is open, and ends when it is deleted', async () => {
     await missed(5)
-    const begun = await recover.begin(request(['missed']), 'me')
+    const begun = await recover.begin(request(['missed']), actor('me'))
     await pass()
     await query(`update patchbay.subscription_health set open_until = now() + interval '1 minute'`)
     expect(await pumpRecovery(database.pool, begun.id)).toBe(0)
@@ -199,7 +200,7 @@ describe('a recovery', () => {
 
   test('counts as skipped what can no longer be sent', async () => {
     const [gone = ''] = await missed(2)
-    const begun = await recover.begin(request(['missed']), 'me')
+    const begun = await recover.begin(request(['missed']), actor('me'))
     await query('delete from patchbay.outbox_events where id = $1', [gone])
     await pass()
     expect(await pumpRecovery(database.pool, begun.id)).toBe(1)
@@ -213,7 +214,7 @@ describe('a recovery', () => {
   test('keeps the order of an ordered lane', async () => {
     await query(`update patchbay.webhook_subscriptions set ordering = 'conversation'`)
     const ids = await missed(3, 'c')
-    const begun = await recover.begin(request(['missed']), 'me')
+    const begun = await recover.begin(request(['missed']), actor('me'))
     await pass()
     await pumpRecovery(database.pool, begun.id)
     const sent: string[] = []
@@ -227,14 +228,14 @@ describe('a recovery', () => {
 
   test('is one at a time for a subscription', async () => {
     await missed(1)
-    await recover.begin(request(['missed']), 'me')
-    await expect(recover.begin(request(['missed']), 'me')).rejects.toMatchObject({
+    await recover.begin(request(['missed']), actor('me'))
+    await expect(recover.begin(request(['missed']), actor('me'))).rejects.toMatchObject({
       code: 'CONFLICT',
     })
   })
 
   test('that matches nothing is done at once', async () => {
-    expect(await recover.begin(request(['failed']), 'me')).toMatchObject({
+    expect(await recover.begin(request(['failed']), actor('me'))).toMatchObject({
       state: 'done',
       matched: 0,
     })
@@ -242,7 +243,7 @@ describe('a recovery', () => {
 
   test('is pumped until none is left', async () => {
     await missed(30)
-    await recover.begin(request(['missed']), 'me')
+    await recover.begin(request(['missed']), actor('me'))
     let wakes = 0
     const pump = makePumpRecoveries({
       db: database.pool,
@@ -269,7 +270,7 @@ describe('a recovery', () => {
     const asked = { ...request(['failed']), ...wrong }
     const refused = { code: 'INVALID_BODY', details: [{ path }] }
     await expect(recover.count(asked)).rejects.toMatchObject(refused)
-    await expect(recover.begin(asked, 'me')).rejects.toMatchObject(refused)
+    await expect(recover.begin(asked, actor('me'))).rejects.toMatchObject(refused)
   })
 
   test('of a subscription that is disabled is a conflict, of another org’s not found', async () => {
@@ -277,7 +278,7 @@ describe('a recovery', () => {
       recover.count({ ...request(['failed']), orgId: await database.addOrg() }),
     ).rejects.toMatchObject({ code: 'NOT_FOUND' })
     await setActive(false)
-    await expect(recover.begin(request(['failed']), 'me')).rejects.toMatchObject({
+    await expect(recover.begin(request(['failed']), actor('me'))).rejects.toMatchObject({
       code: 'CONFLICT',
     })
   })

@@ -1,6 +1,8 @@
+import type { Actor } from '../core/actor.ts'
 import { AppError, notFound } from '../core/error.ts'
 import { type Recoverable, windowProblem } from '../core/recovery.ts'
 import type { Queryable } from '../db/pool.ts'
+import type { InOrg } from '../db/tenants.ts'
 import type { WriteAudit } from './history.ts'
 
 /**
@@ -65,8 +67,8 @@ recovery as (
   returning id
 ),
 items as (
-  insert into patchbay.recovery_items (recovery_id, event_id, delivery_id)
-  select r.id, f.event_id, f.delivery_id from recovery as r, found as f
+  insert into patchbay.recovery_items (org_id, recovery_id, event_id, delivery_id)
+  select $1, r.id, f.event_id, f.delivery_id from recovery as r, found as f
 )
 select id, (select count(*) from found)::int as matched from recovery`
 
@@ -105,15 +107,15 @@ interface RecoveryRow {
 }
 
 interface RecoverDeps {
-  readonly db: Queryable
+  readonly inOrg: InOrg
   readonly audit: WriteAudit
   readonly nowMs: () => number
   readonly retentionDays: number
 }
 
 /** Sending again, in bulk. What matches is written down once; `pumpRecoveries` queues it, a little at a time. */
-export function makeRecover({ db, audit, nowMs, retentionDays }: RecoverDeps) {
-  async function check(request: RecoveryRequest): Promise<unknown[]> {
+export function makeRecover({ inOrg, audit, nowMs, retentionDays }: RecoverDeps) {
+  async function check(db: Queryable, request: RecoveryRequest): Promise<unknown[]> {
     const { orgId, integrationId, webhookId, since, statuses } = request
     const until = request.until ?? new Date(nowMs())
     const target = await db.query<{ is_live: boolean }>({
@@ -135,7 +137,7 @@ export function makeRecover({ db, audit, nowMs, retentionDays }: RecoverDeps) {
     return [orgId, webhookId, since, until, statuses]
   }
 
-  async function get(orgId: string, webhookId: string, id: string) {
+  async function find(db: Queryable, orgId: string, webhookId: string, id: string) {
     const { rows } = await db.query<RecoveryRow & Record<string, unknown>>({
       text: RECOVERY,
       values: [orgId, webhookId, id],
@@ -146,36 +148,36 @@ export function makeRecover({ db, audit, nowMs, retentionDays }: RecoverDeps) {
   }
 
   return {
-    get,
+    get: (orgId: string, webhookId: string, id: string) =>
+      inOrg(orgId, (_, db) => find(db, orgId, webhookId, id)),
 
     /** How many would be sent again; nothing is. */
     async count(request: RecoveryRequest): Promise<number> {
-      const values = await check(request)
-      const { rows } = await db.query<{ matched: number }>({ text: COUNT, values })
-      return rows[0]?.matched ?? 0
+      return inOrg(request.orgId, async (_, db) => {
+        const values = await check(db, request)
+        const { rows } = await db.query<{ matched: number }>({ text: COUNT, values })
+        return rows[0]?.matched ?? 0
+      })
     },
 
     /** Throws `CONFLICT` while another recovery of this subscription is running. */
-    async begin(request: RecoveryRequest, by: string) {
-      const values = await check(request)
-      const { rows } = await db.query<{ id: string; matched: number }>({
-        text: BEGIN,
-        values: [...values, by],
-      })
-      const [begun] = rows
-      if (begun === undefined) {
-        throw new AppError('CONFLICT', 'A recovery of this subscription is running already.')
-      }
+    async begin(request: RecoveryRequest, by: Actor) {
       const { orgId, webhookId, statuses } = request
-      const detail = { recoveryId: begun.id, statuses, matched: begun.matched }
-      await audit({
-        orgId,
-        principalId: by,
-        action: 'webhook.recovery_started',
-        target: webhookId,
-        detail,
+      return inOrg(orgId, async (tx, db) => {
+        const values = await check(db, request)
+        const { rows } = await db.query<{ id: string; matched: number }>({
+          text: BEGIN,
+          values: [...values, by.principalId],
+        })
+        const [begun] = rows
+        if (begun === undefined) {
+          throw new AppError('CONFLICT', 'A recovery of this subscription is running already.')
+        }
+        const detail = { recoveryId: begun.id, statuses, matched: begun.matched }
+        const action = 'webhook.recovery_started'
+        await audit({ orgId, by, action, target: webhookId, detail }, tx)
+        return find(db, orgId, webhookId, begun.id)
       })
-      return get(orgId, webhookId, begun.id)
     },
   }
 }

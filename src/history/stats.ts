@@ -1,5 +1,5 @@
 import { AppError } from '../core/error.ts'
-import type { Queryable } from '../db/pool.ts'
+import type { InOrg } from '../db/tenants.ts'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
@@ -96,13 +96,13 @@ interface StatsRow {
 }
 
 interface StatsDeps {
-  readonly db: Queryable
+  readonly inOrg: InOrg
   readonly nowMs: () => number
   readonly retentionDays: number
 }
 
 /** How a subscription does. `since` defaults to a day ago and reaches back to the retention at most. */
-export function makeStats({ db, nowMs, retentionDays }: StatsDeps) {
+export function makeStats({ inOrg, nowMs, retentionDays }: StatsDeps) {
   return async (orgId: string, webhookId: string, since: Date | null): Promise<Stats> => {
     const now = nowMs()
     if (since !== null && since.getTime() > now) {
@@ -114,10 +114,10 @@ export function makeStats({ db, nowMs, retentionDays }: StatsDeps) {
     const fromMs = Math.max(since?.getTime() ?? now - DAY_MS, now - retentionDays * DAY_MS)
     const bucketMs = bucketMsOf(now - fromMs)
     const firstMs = Math.floor(fromMs / bucketMs) * bucketMs
-    const { rows } = await db.query<StatsRow & Record<string, unknown>>({
-      text: STATS,
-      values: [orgId, webhookId, new Date(fromMs), new Date(firstMs), bucketMs / 1000],
-    })
+    const values = [orgId, webhookId, new Date(fromMs), new Date(firstMs), bucketMs / 1000]
+    const { rows } = await inOrg(orgId, (_, db) =>
+      db.query<StatsRow & Record<string, unknown>>({ text: STATS, values }),
+    )
     const [total, ...buckets] = rows
     return {
       since: new Date(fromMs).toISOString(),

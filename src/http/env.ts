@@ -6,6 +6,8 @@ import type { Principal } from '../auth/principal.ts'
 export interface AppEnv {
   Variables: {
     requestId: string
+    /** The client's, as far as it is known. */
+    address: string | undefined
     principal: Principal
     /** Throws where the principal may not do this in the org; not found where it has nothing to do with it. */
     authorize: (orgId: string, requirement: Requirement) => Promise<void>

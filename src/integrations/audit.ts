@@ -1,13 +1,5 @@
+import type { AuditEntry } from '../core/actor.ts'
 import type { DbTx } from '../db/pool.ts'
 
 /** Writes down who changed what, in the transaction that changes it. */
-export type WriteAudit = (
-  entry: {
-    readonly orgId: string
-    readonly principalId: string
-    readonly action: string
-    readonly target: string
-    readonly detail?: Readonly<Record<string, unknown>>
-  },
-  tx: DbTx,
-) => Promise<void>
+export type WriteAudit = (entry: AuditEntry, tx: DbTx) => Promise<void>

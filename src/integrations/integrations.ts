@@ -1,10 +1,12 @@
 import { and, asc, eq, gt, inArray, isNull, sql } from 'drizzle-orm'
 import type { z } from 'zod'
+import type { Actor } from '../core/actor.ts'
 import { type Page, toPage } from '../core/cursor.ts'
 import { AppError, notFound } from '../core/error.ts'
 import type { Provider } from '../core/provider.ts'
-import type { Db, DbTx } from '../db/pool.ts'
+import type { DbTx } from '../db/pool.ts'
 import { externalToolDefinitions, orgIntegrations, webhookSubscriptions } from '../db/schema.ts'
+import type { InOrg } from '../db/tenants.ts'
 import type { Keyring } from '../security/keyring.ts'
 import type { WriteAudit } from './audit.ts'
 import { cancelOwed, lockLanes } from './queries.ts'
@@ -39,7 +41,7 @@ export interface IntegrationChange {
 }
 
 interface IntegrationsDeps {
-  readonly db: Db
+  readonly inOrg: InOrg
   readonly keyring: Keyring
   readonly findProvider: (key: string) => Provider | null
   readonly newId: () => string
@@ -55,7 +57,7 @@ const sealContext = (orgId: string, rowId: string) =>
 
 /** What an org has installed. Everything is scoped to the org; another org's id does not exist. */
 export function makeIntegrations(deps: IntegrationsDeps) {
-  const { db, keyring } = deps
+  const { inOrg, keyring } = deps
 
   const ofOrg = (orgId: string, id: string) =>
     and(
@@ -65,7 +67,9 @@ export function makeIntegrations(deps: IntegrationsDeps) {
     )
 
   async function find(orgId: string, id: string): Promise<Row> {
-    const [row] = await db.select().from(orgIntegrations).where(ofOrg(orgId, id))
+    const [row] = await inOrg(orgId, (tx) =>
+      tx.select().from(orgIntegrations).where(ofOrg(orgId, id)),
+    )
     if (row === undefined) throw notFound('integration')
     return row
   }
@@ -119,18 +123,20 @@ export function makeIntegrations(deps: IntegrationsDeps) {
   return {
     /** Oldest first. */
     async list(orgId: string, page: Page) {
-      const rows = await db
-        .select()
-        .from(orgIntegrations)
-        .where(
-          and(
-            eq(orgIntegrations.orgId, orgId),
-            isNull(orgIntegrations.deletedAt),
-            page.after === null ? undefined : gt(orgIntegrations.id, page.after),
-          ),
-        )
-        .orderBy(asc(orgIntegrations.id))
-        .limit(page.limit + 1)
+      const rows = await inOrg(orgId, (tx) =>
+        tx
+          .select()
+          .from(orgIntegrations)
+          .where(
+            and(
+              eq(orgIntegrations.orgId, orgId),
+              isNull(orgIntegrations.deletedAt),
+              page.after === null ? undefined : gt(orgIntegrations.id, page.after),
+            ),
+          )
+          .orderBy(asc(orgIntegrations.id))
+          .limit(page.limit + 1),
+      )
       const { rows: shown, nextCursor } = toPage(rows, page.limit, (row) => row.id)
       return { integrations: shown.map(toIntegration), nextCursor }
     },
@@ -140,7 +146,7 @@ export function makeIntegrations(deps: IntegrationsDeps) {
     },
 
     /** Throws `INVALID_BODY` for an unknown provider, or credentials or config that do not fit its schema. */
-    async create(orgId: string, input: NewIntegration, by: string): Promise<Integration> {
+    async create(orgId: string, input: NewIntegration, by: Actor): Promise<Integration> {
       const provider = providerOf(input.providerKey)
       if (provider.network === 'internal' && !deps.mayInstallInternal(orgId)) {
         throw new AppError(
@@ -152,7 +158,7 @@ export function makeIntegrations(deps: IntegrationsDeps) {
       const credentials = parseMember('credentials', provider.credentials, input.credentials ?? {})
       const config = parseMember('config', provider.config, input.config ?? {})
       const sealed = await sealCredentials(orgId, id, credentials)
-      return db.transaction(async (tx) => {
+      return inOrg(orgId, async (tx) => {
         const [row] = await tx
           .insert(orgIntegrations)
           .values({
@@ -166,10 +172,7 @@ export function makeIntegrations(deps: IntegrationsDeps) {
           .returning()
         if (row === undefined) throw new Error('insert returned no row')
         const detail = { providerKey: input.providerKey, name: input.name }
-        await deps.audit(
-          { orgId, principalId: by, action: 'integration.created', target: id, detail },
-          tx,
-        )
+        await deps.audit({ orgId, by, action: 'integration.created', target: id, detail }, tx)
         return toIntegration(row)
       })
     },
@@ -179,7 +182,7 @@ export function makeIntegrations(deps: IntegrationsDeps) {
       orgId: string,
       id: string,
       change: IntegrationChange,
-      by: string,
+      by: Actor,
     ): Promise<Integration> {
       const before = await find(orgId, id)
       const provider = providerOf(before.providerKey)
@@ -195,7 +198,7 @@ export function makeIntegrations(deps: IntegrationsDeps) {
         change.config === undefined
           ? {}
           : { config: parseMember('config', provider.config, change.config) }
-      return db.transaction(async (tx) => {
+      return inOrg(orgId, async (tx) => {
         await lockLanes(tx, await subscriptionsOf(tx, orgId, id))
         const [row] = await tx
           .update(orgIntegrations)
@@ -211,24 +214,21 @@ export function makeIntegrations(deps: IntegrationsDeps) {
           .returning()
         if (row === undefined) throw notFound('integration')
         const detail = { changed: Object.keys(change) }
-        await deps.audit(
-          { orgId, principalId: by, action: 'integration.updated', target: id, detail },
-          tx,
-        )
+        await deps.audit({ orgId, by, action: 'integration.updated', target: id, detail }, tx)
         return toIntegration(row)
       })
     },
 
     /** Its subscriptions and tools go with it, what is owed is canceled, the history stays. */
-    async remove(orgId: string, id: string, by: string): Promise<void> {
-      await db.transaction(async (tx) => {
+    async remove(orgId: string, id: string, by: Actor): Promise<void> {
+      await inOrg(orgId, async (tx) => {
         const gone = await tx
           .update(orgIntegrations)
           .set({ deletedAt: sql`now()`, isEnabled: false, credentials: null, credentialFields: [] })
           .where(ofOrg(orgId, id))
           .returning({ id: orgIntegrations.id })
         if (gone.length === 0) throw notFound('integration')
-        await deps.audit({ orgId, principalId: by, action: 'integration.deleted', target: id }, tx)
+        await deps.audit({ orgId, by, action: 'integration.deleted', target: id }, tx)
         const subscriptions = await subscriptionsOf(tx, orgId, id)
         if (subscriptions.length > 0) {
           await tx
@@ -256,7 +256,9 @@ export function makeIntegrations(deps: IntegrationsDeps) {
 
     /** With its credentials opened, for those who act on its behalf; null where it does not exist. */
     async load(orgId: string, id: string) {
-      const [row] = await db.select().from(orgIntegrations).where(ofOrg(orgId, id))
+      const [row] = await inOrg(orgId, (tx) =>
+        tx.select().from(orgIntegrations).where(ofOrg(orgId, id)),
+      )
       const provider = row === undefined ? null : deps.findProvider(row.providerKey)
       if (row === undefined || provider === null) return null
       const credentials: Record<string, string> =

@@ -1,12 +1,13 @@
 import { and, desc, eq, isNull, lt, sql } from 'drizzle-orm'
+import type { Actor } from '../core/actor.ts'
 import { type Page, toPage } from '../core/cursor.ts'
 import { AppError, invalidField, notFound } from '../core/error.ts'
 import { headersProblem } from '../core/header.ts'
 import type { Provider } from '../core/provider.ts'
 import { MAX_VALID_SECRETS, rotate, type StoredSecret } from '../core/rotation.ts'
 import { scheduleProblem } from '../core/schedule.ts'
-import type { Db } from '../db/pool.ts'
 import { webhookSubscriptions } from '../db/schema.ts'
+import type { InOrg } from '../db/tenants.ts'
 import type { Keyring } from '../security/keyring.ts'
 import { newSigningSecret } from '../security/signature.ts'
 import type { WriteAudit } from './audit.ts'
@@ -38,7 +39,7 @@ export type SubscriptionChange = {
 }
 
 interface SubscriptionsDeps {
-  readonly db: Db
+  readonly inOrg: InOrg
   readonly keyring: Keyring
   readonly newId: () => string
   readonly nowMs: () => number
@@ -55,7 +56,7 @@ export const DISABLED_BY_HAND = 'Disabled through the API.'
 
 /** The rules of an integration: which events go to which URL. */
 export function makeSubscriptions(deps: SubscriptionsDeps) {
-  const { db, keyring } = deps
+  const { inOrg, keyring } = deps
 
   const ofIntegration = (orgId: string, integrationId: string) =>
     and(
@@ -67,10 +68,12 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
     and(ofIntegration(orgId, integrationId), eq(webhookSubscriptions.id, id))
 
   async function find(orgId: string, integrationId: string, id: string): Promise<Row> {
-    const [row] = await db
-      .select()
-      .from(webhookSubscriptions)
-      .where(one(orgId, integrationId, id))
+    const [row] = await inOrg(orgId, (tx) =>
+      tx
+        .select()
+        .from(webhookSubscriptions)
+        .where(one(orgId, integrationId, id)),
+    )
     if (row === undefined) throw notFound('webhook')
     return row
   }
@@ -82,7 +85,7 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
 
   async function show(orgId: string, rows: readonly Row[]): Promise<Subscription[]> {
     const ids = rows.map((row) => row.id)
-    const health = await db.transaction((tx) => readHealth(tx, orgId, ids))
+    const health = await inOrg(orgId, (tx) => readHealth(tx, orgId, ids))
     return Promise.all(
       rows.map(async (row) =>
         toSubscription(row, maskHeaders(await openHeaders(row)), health.get(row.id)),
@@ -124,17 +127,19 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
   return {
     async list(orgId: string, integrationId: string, page: Page) {
       await deps.providerOf(orgId, integrationId)
-      const rows = await db
-        .select()
-        .from(webhookSubscriptions)
-        .where(
-          and(
-            ofIntegration(orgId, integrationId),
-            page.after === null ? undefined : lt(webhookSubscriptions.id, page.after),
-          ),
-        )
-        .orderBy(desc(webhookSubscriptions.id))
-        .limit(page.limit + 1)
+      const rows = await inOrg(orgId, (tx) =>
+        tx
+          .select()
+          .from(webhookSubscriptions)
+          .where(
+            and(
+              ofIntegration(orgId, integrationId),
+              page.after === null ? undefined : lt(webhookSubscriptions.id, page.after),
+            ),
+          )
+          .orderBy(desc(webhookSubscriptions.id))
+          .limit(page.limit + 1),
+      )
       const { rows: shown, nextCursor } = toPage(rows, page.limit, (row) => row.id)
       return { webhooks: await show(orgId, shown), nextCursor }
     },
@@ -144,7 +149,7 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
     },
 
     /** The secret is shown here and never again. */
-    async create(orgId: string, integrationId: string, input: SubscriptionInput, by: string) {
+    async create(orgId: string, integrationId: string, input: SubscriptionInput, by: Actor) {
       const provider = await deps.providerOf(orgId, integrationId)
       if (!provider.manifest.supportsWebhooks) {
         throw invalidField('url', `${provider.manifest.name} takes no webhooks`)
@@ -164,14 +169,11 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
         secrets: await keyring.seal(sealContext(orgId, id, 'secrets'), secrets),
         disabledReason: input.isActive === false ? DISABLED_BY_HAND : null,
       }
-      const row = await db.transaction(async (tx) => {
+      const row = await inOrg(orgId, async (tx) => {
         const [created] = await tx.insert(webhookSubscriptions).values(values).returning()
         const { url, eventTypes, content = 'thin' } = values
         const detail = { url, eventTypes, content }
-        await deps.audit(
-          { orgId, principalId: by, action: 'webhook.created', target: id, detail },
-          tx,
-        )
+        await deps.audit({ orgId, by, action: 'webhook.created', target: id, detail }, tx)
         return created
       })
       if (row === undefined) throw new Error('insert returned no row')
@@ -184,7 +186,7 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
       integrationId: string,
       id: string,
       change: SubscriptionChange,
-      by: string,
+      by: Actor,
     ) {
       const provider = await deps.providerOf(orgId, integrationId)
       const before = await find(orgId, integrationId, id)
@@ -204,7 +206,7 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
         )
         Object.assign(columns, await headerColumns(orgId, id, merged))
       }
-      const row = await db.transaction(async (tx) => {
+      const row = await inOrg(orgId, async (tx) => {
         await lockLanes(tx, [id])
         const [changed] = await tx
           .update(webhookSubscriptions)
@@ -218,10 +220,7 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
           .returning()
         if (changed === undefined) throw notFound('webhook')
         const detail = auditDetail(before, change)
-        await deps.audit(
-          { orgId, principalId: by, action: 'webhook.updated', target: id, detail },
-          tx,
-        )
+        await deps.audit({ orgId, by, action: 'webhook.updated', target: id, detail }, tx)
         return changed
       })
       return showOne(row)
@@ -236,11 +235,11 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
       integrationId: string,
       id: string,
       overlapS: number,
-      by: string,
+      by: Actor,
     ) {
       const secret = newSigningSecret()
       const context = sealContext(orgId, id, 'secrets')
-      return db.transaction(async (tx) => {
+      return inOrg(orgId, async (tx) => {
         const [row] = await tx
           .select({ secrets: webhookSubscriptions.secrets })
           .from(webhookSubscriptions)
@@ -259,17 +258,14 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
           })
           .where(one(orgId, integrationId, id))
         const detail = { overlapSeconds: overlapS }
-        await deps.audit(
-          { orgId, principalId: by, action: 'webhook.secret_rotated', target: id, detail },
-          tx,
-        )
+        await deps.audit({ orgId, by, action: 'webhook.secret_rotated', target: id, detail }, tx)
         return { secret, previousExpiresAt: rotated.previousExpiresAt }
       })
     },
 
     /** What is owed is canceled; the history keeps the subscription's id and URL. */
-    async remove(orgId: string, integrationId: string, id: string, by: string): Promise<void> {
-      await db.transaction(async (tx) => {
+    async remove(orgId: string, integrationId: string, id: string, by: Actor): Promise<void> {
+      await inOrg(orgId, async (tx) => {
         const gone = await tx
           .update(webhookSubscriptions)
           .set({
@@ -282,7 +278,7 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
           .where(one(orgId, integrationId, id))
           .returning({ id: webhookSubscriptions.id })
         if (gone.length === 0) throw notFound('webhook')
-        await deps.audit({ orgId, principalId: by, action: 'webhook.deleted', target: id }, tx)
+        await deps.audit({ orgId, by, action: 'webhook.deleted', target: id }, tx)
         await cancelOwed(tx, [id], 'the subscription was deleted')
       })
     },

@@ -2,6 +2,7 @@ import { sql } from 'drizzle-orm'
 import packageJson from '../../package.json' with { type: 'json' }
 import { makeAudit } from '../auth/audit.ts'
 import { makeIdempotency } from '../auth/idempotency.ts'
+import { makeMembers } from '../auth/members.ts'
 import { makeOrgs } from '../auth/orgs.ts'
 import { makeAuthorize } from '../auth/principal.ts'
 import { makeVerifyToken } from '../auth/token.ts'
@@ -29,7 +30,7 @@ import { makeTools } from './tools.ts'
 
 /** The API on its resources: every feature made, each given what it needs of the others. */
 export async function makeApi(config: Config, resources: Resources, log: Log) {
-  const { db, pool, keyring, egress, jobs, newId } = resources
+  const { db, pool, inOrg, keyring, egress, jobs, newId } = resources
   const retentionDays = config.RETENTION_DAYS
   const urlProblem = (url: string, network: 'public' | 'internal') => {
     const verdict = egress.judge(url, network)
@@ -37,10 +38,10 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
   }
   const emitIn = (tx: DbTx, event: EventInput) => emit(fromDrizzle(tx, sql), event)
 
-  const audit = makeAudit({ db })
+  const audit = makeAudit({ inOrg })
   const writeAudit = audit.record
   const integrations = makeIntegrations({
-    db,
+    inOrg,
     audit: writeAudit,
     keyring,
     findProvider,
@@ -48,7 +49,7 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
     mayInstallInternal: (orgId) => config.INTERNAL_HTTP_ORGS?.includes(orgId) ?? true,
   })
   const subscriptions = makeSubscriptions({
-    db,
+    inOrg,
     audit: writeAudit,
     nowMs: Date.now,
     keyring,
@@ -61,18 +62,19 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
       return found
     },
   })
-  const conversations = makeConversations({ db })
+  const conversations = makeConversations({ inOrg })
   const { catalog, invoke, runs, definitions } = makeTools({
-    db,
+    inOrg,
     egress,
     newId,
     urlProblem,
     loadHost: integrations.load,
     searchMessages: conversations.search,
     emit: emitIn,
+    audit: writeAudit,
   })
   const turn = makeTurn({
-    db,
+    inOrg,
     model: modelOf(config, egress.operatorFetch),
     history: conversations.latest,
     listTools: catalog.list,
@@ -92,28 +94,30 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
       orgClaim: config.AUTH_ORG_CLAIM,
       fetch: egress.operatorFetch,
     }),
-    authorize: makeAuthorize({ db }),
-    idempotency: makeIdempotency({ db, keyring, newId, log }),
-    orgs: makeOrgs({ db, newId }),
+    authorize: makeAuthorize({ inOrg }),
+    idempotency: makeIdempotency({ inOrg, keyring, newId, log }),
+    orgs: makeOrgs({ db, audit: writeAudit, newId }),
+    members: makeMembers({ inOrg, audit: writeAudit }),
     providers: PROVIDERS,
     integrations,
     subscriptions,
     audit,
-    history: makeHistory({ db: pool, audit: writeAudit }),
-    recover: makeRecover({ db: pool, audit: writeAudit, nowMs: Date.now, retentionDays }),
-    stats: makeStats({ db: pool, nowMs: Date.now, retentionDays }),
-    ping: async (orgId, integrationId, webhookId, by) => {
-      const sent = await pingSubscription(pool, orgId, integrationId, webhookId)
-      await audit.record({ orgId, principalId: by, action: 'webhook.tested', target: webhookId })
-      return sent
-    },
+    history: makeHistory({ inOrg, audit: writeAudit }),
+    recover: makeRecover({ inOrg, audit: writeAudit, nowMs: Date.now, retentionDays }),
+    stats: makeStats({ inOrg, nowMs: Date.now, retentionDays }),
+    ping: (orgId, integrationId, webhookId, by) =>
+      inOrg(orgId, async (tx, client) => {
+        const sent = await pingSubscription(client, orgId, integrationId, webhookId)
+        await audit.record({ orgId, by, action: 'webhook.tested', target: webhookId }, tx)
+        return sent
+      }),
     pumpRecoveries: jobs.recover,
     catalog,
     definitions,
     runs,
     conversations,
     turn,
-    emit: (event) => emit(pool, event),
+    emit: (event) => inOrg(event.orgId, (tx) => emitIn(tx, event)),
     wake: jobs.wake,
     unreadiness: async () => {
       try {

@@ -9,6 +9,7 @@ import { makeDataKeyStore } from '../db/data-keys.ts'
 import { openEmbedded, readOrMake } from '../db/embedded.ts'
 import { MigrationError, migrate } from '../db/migrate.ts'
 import { type Db, makeDb, openPool } from '../db/pool.ts'
+import { findApiRole, type InOrg, openTenants } from '../db/tenants.ts'
 import { parseAllowList } from '../egress/allow-list.ts'
 import { type Egress, openEgress } from '../egress/egress.ts'
 import { type Jobs, openJobs } from '../jobs/jobs.ts'
@@ -21,7 +22,9 @@ const MAX_RETRY_MS = 10_000
 export interface Resources {
   readonly databaseUrl: string
   readonly pool: Pool
+  /** The installation's own: it sees every org. What serves one org's request takes `inOrg`. */
   readonly db: Db
+  readonly inOrg: InOrg
   readonly keyring: Keyring
   readonly egress: Egress
   readonly jobs: Jobs
@@ -52,6 +55,15 @@ export async function openResources(
   })
   stack.defer(() => pool.end())
   const db = makeDb(pool)
+  const tenants = stack.use(
+    openTenants({
+      url: databaseUrl,
+      role: await retrying(() => findApiRole(pool), retry),
+      max: 10,
+      applicationName: 'patchbay api',
+      onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
+    }),
+  )
   const masterKey = config.MASTER_KEY ?? (await keptSecret(config, 'master-key', 32, 'base64'))
   const store = makeDataKeyStore(db)
   const keyring = await retrying(() => openKeyring({ masterKey, store, newId }), retry)
@@ -66,7 +78,7 @@ export async function openResources(
     }),
   )
   const jobs = stack.use(await retrying(() => openJobs({ url: databaseUrl, log }), retry))
-  return { databaseUrl, pool, db, keyring, egress, jobs, newId }
+  return { databaseUrl, pool, db, inOrg: tenants.inOrg, keyring, egress, jobs, newId }
 }
 
 async function openDatabase(config: Config, stack: AsyncDisposableStack): Promise<string> {

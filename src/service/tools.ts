@@ -1,4 +1,5 @@
 import packageJson from '../../package.json' with { type: 'json' }
+import type { AuditEntry } from '../core/actor.ts'
 import type { DbTx } from '../db/pool.ts'
 import { makeArgsValidator } from '../tools/args.ts'
 import type { FoundMessage } from '../tools/builtins.ts'
@@ -10,7 +11,7 @@ import { makeInvoke } from '../tools/invoke.ts'
 import { makeRuns, type RunEvent } from '../tools/runs.ts'
 import type { Resources } from './resources.ts'
 
-interface ToolsDeps extends Pick<Resources, 'db' | 'egress' | 'newId'> {
+interface ToolsDeps extends Pick<Resources, 'inOrg' | 'egress' | 'newId'> {
   readonly loadHost: (orgId: string, integrationId: string) => Promise<ToolHost | null>
   readonly urlProblem: (url: string, network: 'public' | 'internal') => string | null
   readonly searchMessages: (
@@ -20,16 +21,17 @@ interface ToolsDeps extends Pick<Resources, 'db' | 'egress' | 'newId'> {
     limit: number,
   ) => Promise<FoundMessage[]>
   readonly emit: (tx: DbTx, event: RunEvent) => Promise<string>
+  readonly audit: (entry: AuditEntry, tx: DbTx) => Promise<void>
 }
 
 /** The tools feature, wired. */
-export function makeTools({ db, egress, newId, loadHost, urlProblem, ...deps }: ToolsDeps) {
+export function makeTools({ inOrg, egress, newId, loadHost, urlProblem, ...deps }: ToolsDeps) {
   const args = makeArgsValidator()
   const builtins = makeBuiltins({
     now: () => new Date(),
     searchMessages: deps.searchMessages,
   })
-  const catalog = makeCatalog({ db, builtins })
+  const catalog = makeCatalog({ inOrg, builtins })
   const invoke = makeInvoke({
     find: catalog.find,
     names: async (orgId) => (await catalog.list(orgId)).map((tool) => tool.name),
@@ -40,7 +42,14 @@ export function makeTools({ db, egress, newId, loadHost, urlProblem, ...deps }: 
   return {
     catalog,
     invoke,
-    runs: makeRuns({ db, invoke, emit: deps.emit }),
-    definitions: makeToolDefinitions({ db, builtins, compile: args.compile, loadHost, urlProblem }),
+    runs: makeRuns({ inOrg, invoke, emit: deps.emit, audit: deps.audit }),
+    definitions: makeToolDefinitions({
+      inOrg,
+      builtins,
+      compile: args.compile,
+      loadHost,
+      urlProblem,
+      audit: deps.audit,
+    }),
   }
 }

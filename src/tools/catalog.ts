@@ -1,7 +1,7 @@
 import { and, asc, eq, isNull, or, type SQL, sql } from 'drizzle-orm'
 import { TOOL_NAME } from '../core/tool-name.ts'
-import type { Db } from '../db/pool.ts'
 import { externalToolDefinitions, orgIntegrations } from '../db/schema.ts'
+import type { InOrg } from '../db/tenants.ts'
 import type { JsonSchema } from './args.ts'
 import type { BuiltinTool } from './builtins.ts'
 import { type HttpConfig, httpConfigSchema } from './http-config.ts'
@@ -29,33 +29,35 @@ export type RunnableTool =
     }
 
 interface CatalogDeps {
-  readonly db: Db
+  readonly inOrg: InOrg
   readonly builtins: readonly BuiltinTool[]
 }
 
 /** What an org's assistant may call: the built-in tools and those of its enabled integrations, always in the same order. */
-export function makeCatalog({ db, builtins }: CatalogDeps) {
+export function makeCatalog({ inOrg, builtins }: CatalogDeps) {
   const externalOf = (orgId: string, isWanted?: SQL) =>
-    db
-      .select({ tool: externalToolDefinitions })
-      .from(externalToolDefinitions)
-      .innerJoin(
-        orgIntegrations,
-        and(
-          eq(orgIntegrations.orgId, externalToolDefinitions.orgId),
-          eq(orgIntegrations.id, externalToolDefinitions.integrationId),
-        ),
-      )
-      .where(
-        and(
-          eq(externalToolDefinitions.orgId, orgId),
-          isWanted,
-          eq(externalToolDefinitions.isEnabled, true),
-          eq(orgIntegrations.isEnabled, true),
-          isNull(orgIntegrations.deletedAt),
-        ),
-      )
-      .orderBy(asc(externalToolDefinitions.name))
+    inOrg(orgId, (tx) =>
+      tx
+        .select({ tool: externalToolDefinitions })
+        .from(externalToolDefinitions)
+        .innerJoin(
+          orgIntegrations,
+          and(
+            eq(orgIntegrations.orgId, externalToolDefinitions.orgId),
+            eq(orgIntegrations.id, externalToolDefinitions.integrationId),
+          ),
+        )
+        .where(
+          and(
+            eq(externalToolDefinitions.orgId, orgId),
+            isWanted,
+            eq(externalToolDefinitions.isEnabled, true),
+            eq(orgIntegrations.isEnabled, true),
+            isNull(orgIntegrations.deletedAt),
+          ),
+        )
+        .orderBy(asc(externalToolDefinitions.name)),
+    )
 
   return {
     async list(orgId: string): Promise<CatalogTool[]> {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { actor } from '../../test/fixtures/actor.ts'
 import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
 import { makeArgsValidator } from './args.ts'
 import { makeBuiltins } from './builtins.ts'
@@ -34,7 +35,8 @@ beforeAll(async () => {
      values ('generic-webhook', 'Webhook', '', '{}')`,
   )
   definitions = makeToolDefinitions({
-    db: database.db,
+    inOrg: database.inOrg,
+    audit: () => Promise.resolve(),
     builtins: makeBuiltins({ now: () => new Date(), searchMessages: async () => [] }),
     compile: makeArgsValidator().compile,
     loadHost: async (org, id) => {
@@ -65,7 +67,7 @@ async function addIntegration(org: string, name = 'Jira'): Promise<string> {
 }
 
 const create = (input: Partial<ToolInput> = {}) =>
-  definitions.create(orgId, integrationId, { ...INPUT, ...input })
+  definitions.create(orgId, integrationId, { ...INPUT, ...input }, actor())
 
 describe('a tool', () => {
   test('is kept as it was defined', async () => {
@@ -88,18 +90,26 @@ describe('a tool', () => {
 
   test('changes only in what is given', async () => {
     const { id, ...before } = await create()
-    const changed = await definitions.update(orgId, integrationId, id, { isEnabled: false })
+    const changed = await definitions.update(
+      orgId,
+      integrationId,
+      id,
+      { isEnabled: false },
+      actor(),
+    )
     expect(changed).toEqual({ ...before, id, isEnabled: false, updatedAt: expect.any(String) })
     expect(changed.updatedAt > before.updatedAt).toBe(true)
   })
 
   test('that is removed is gone', async () => {
     const { id } = await create()
-    await definitions.remove(orgId, integrationId, id)
+    await definitions.remove(orgId, integrationId, id, actor())
     const gone = { code: 'NOT_FOUND', message: 'No such tool.' }
     await expect(definitions.get(orgId, integrationId, id)).rejects.toMatchObject(gone)
-    await expect(definitions.remove(orgId, integrationId, id)).rejects.toMatchObject(gone)
-    await expect(definitions.update(orgId, integrationId, id, {})).rejects.toMatchObject(gone)
+    await expect(definitions.remove(orgId, integrationId, id, actor())).rejects.toMatchObject(gone)
+    await expect(definitions.update(orgId, integrationId, id, {}, actor())).rejects.toMatchObject(
+      gone,
+    )
   })
 
   test('of another org, or of another integration, does not exist', async () => {
@@ -113,8 +123,8 @@ describe('a tool', () => {
     ] as const) {
       const gone = { code: 'NOT_FOUND' }
       await expect(definitions.get(org, integration, id)).rejects.toMatchObject(gone)
-      await expect(definitions.remove(org, integration, id)).rejects.toMatchObject(gone)
-      const change = definitions.update(org, integration, id, { description: 'mine' })
+      await expect(definitions.remove(org, integration, id, actor())).rejects.toMatchObject(gone)
+      const change = definitions.update(org, integration, id, { description: 'mine' }, actor())
       await expect(change).rejects.toMatchObject(gone)
     }
     expect(await definitions.list(orgId, elsewhere)).toEqual([])
@@ -127,7 +137,7 @@ describe('a tool', () => {
 
   test('cannot be defined where the app has none', async () => {
     const id = await addIntegration(orgId, 'without tools')
-    await expect(definitions.create(orgId, id, INPUT)).rejects.toMatchObject({
+    await expect(definitions.create(orgId, id, INPUT, actor())).rejects.toMatchObject({
       code: 'UNPROCESSABLE',
     })
   })
@@ -140,7 +150,7 @@ describe('a name', () => {
       await create()
       await expect(create({ name })).rejects.toMatchObject({ code: 'CONFLICT' })
       const elsewhere = await addIntegration(orgId)
-      const again = definitions.create(orgId, elsewhere, { ...INPUT, name })
+      const again = definitions.create(orgId, elsewhere, { ...INPUT, name }, actor())
       await expect(again).rejects.toMatchObject({ code: 'CONFLICT' })
     },
   )
@@ -148,7 +158,7 @@ describe('a name', () => {
   test('may be there in another org, too', async () => {
     await create()
     const other = await database.addOrg()
-    const tool = await definitions.create(other, await addIntegration(other), INPUT)
+    const tool = await definitions.create(other, await addIntegration(other), INPUT, actor())
     expect(tool.wireName).toBe('jira_createIssue')
   })
 
@@ -162,17 +172,23 @@ describe('a name', () => {
 
   test('can change its case, and gets a new wire name with a new name', async () => {
     const { id } = await create()
-    const cased = await definitions.update(orgId, integrationId, id, { name: 'Jira.CreateIssue' })
+    const cased = await definitions.update(
+      orgId,
+      integrationId,
+      id,
+      { name: 'Jira.CreateIssue' },
+      actor(),
+    )
     expect(cased).toMatchObject({ name: 'Jira.CreateIssue', wireName: 'Jira_CreateIssue' })
     await create({ name: 'jira.close' })
-    const taken = definitions.update(orgId, integrationId, id, { name: 'jira.close' })
+    const taken = definitions.update(orgId, integrationId, id, { name: 'jira.close' }, actor())
     await expect(taken).rejects.toMatchObject({ code: 'CONFLICT' })
   })
 
   test('that was made to collide with a marked wire name is a conflict', async () => {
     await create({ name: 'a.b' })
     const { id, wireName } = await create({ name: 'a_b' })
-    await definitions.remove(orgId, integrationId, id)
+    await definitions.remove(orgId, integrationId, id, actor())
     await create({ name: wireName })
     await expect(create({ name: 'a_b' })).rejects.toMatchObject({ code: 'CONFLICT' })
   })
@@ -215,7 +231,9 @@ describe('a definition that can never work', () => {
     const refused = { code: 'INVALID_BODY', details: [{ path }] }
     await expect(create(input)).rejects.toMatchObject(refused)
     const { id } = await create()
-    await expect(definitions.update(orgId, integrationId, id, input)).rejects.toMatchObject(refused)
+    await expect(
+      definitions.update(orgId, integrationId, id, input, actor()),
+    ).rejects.toMatchObject(refused)
   })
 
   test('is not one whose pattern only looks like it', async () => {

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto'
 import { and, asc, eq, ne, sql } from 'drizzle-orm'
+import type { Actor, AuditEntry } from '../core/actor.ts'
 import { AppError, invalidField, notFound } from '../core/error.ts'
 import { TOOL_NAME, wireNameOf } from '../core/tool-name.ts'
-import type { Db, DbTx } from '../db/pool.ts'
+import type { DbTx } from '../db/pool.ts'
 import { externalToolDefinitions } from '../db/schema.ts'
+import type { InOrg } from '../db/tenants.ts'
 import type { JsonSchema, makeArgsValidator } from './args.ts'
 import type { BuiltinTool } from './builtins.ts'
 import { assertHttpConfig, type HttpConfig, httpConfigSchema } from './http-config.ts'
@@ -46,17 +48,18 @@ export interface ToolHost {
 }
 
 interface DefinitionsDeps {
-  readonly db: Db
+  readonly inOrg: InOrg
   readonly builtins: readonly BuiltinTool[]
   readonly compile: ReturnType<typeof makeArgsValidator>['compile']
   readonly loadHost: (orgId: string, integrationId: string) => Promise<ToolHost | null>
+  readonly audit: (entry: AuditEntry, tx: DbTx) => Promise<void>
   /** Why a URL can never be called, or null. */
   readonly urlProblem: (url: string, network: 'public' | 'internal') => string | null
 }
 
 /** The tools that an org defines on an integration. */
 export function makeToolDefinitions(deps: DefinitionsDeps) {
-  const { db, builtins } = deps
+  const { inOrg, builtins } = deps
   const tools = externalToolDefinitions
 
   const ofIntegration = (orgId: string, integrationId: string) =>
@@ -69,10 +72,12 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
   }
 
   async function find(orgId: string, integrationId: string, id: string) {
-    const [row] = await db
-      .select()
-      .from(tools)
-      .where(and(ofIntegration(orgId, integrationId), eq(tools.id, id)))
+    const [row] = await inOrg(orgId, (tx) =>
+      tx
+        .select()
+        .from(tools)
+        .where(and(ofIntegration(orgId, integrationId), eq(tools.id, id))),
+    )
     if (row === undefined) throw notFound('tool')
     return row
   }
@@ -131,11 +136,9 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
   return {
     async list(orgId: string, integrationId: string): Promise<ExternalTool[]> {
       await hostOf(orgId, integrationId)
-      const rows = await db
-        .select()
-        .from(tools)
-        .where(ofIntegration(orgId, integrationId))
-        .orderBy(asc(tools.name))
+      const rows = await inOrg(orgId, (tx) =>
+        tx.select().from(tools).where(ofIntegration(orgId, integrationId)).orderBy(asc(tools.name)),
+      )
       return rows.map(toTool)
     },
 
@@ -143,13 +146,18 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
       return toTool(await find(orgId, integrationId, id))
     },
 
-    async create(orgId: string, integrationId: string, input: ToolInput): Promise<ExternalTool> {
+    async create(
+      orgId: string,
+      integrationId: string,
+      input: ToolInput,
+      by: Actor,
+    ): Promise<ExternalTool> {
       const host = await hostOf(orgId, integrationId)
       if (!host.supportsTools) {
         throw new AppError('UNPROCESSABLE', 'Tools cannot be defined on this kind of integration.')
       }
       check(host, input)
-      return db.transaction(async (tx) => {
+      return inOrg(orgId, async (tx) => {
         const wireName = await freeWireName(tx, orgId, input.name, null)
         const { name, description, argsSchema, httpConfig, isEnabled = true } = input
         const [row] = await tx
@@ -166,17 +174,19 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
           })
           .returning()
         if (row === undefined) throw new Error('insert returned no row')
+        const detail = { integrationId, name, wireName }
+        await deps.audit({ orgId, by, action: 'tool.created', target: row.id, detail }, tx)
         return toTool(row)
       })
     },
 
     /** A new name gets a new wire name; whatever is left out stays. */
-    async update(orgId: string, integrationId: string, id: string, change: ToolChange) {
+    async update(orgId: string, integrationId: string, id: string, change: ToolChange, by: Actor) {
       const host = await hostOf(orgId, integrationId)
       const before = await find(orgId, integrationId, id)
       check(host, change)
       const isRenamed = change.name !== undefined && change.name !== before.name
-      return db.transaction(async (tx) => {
+      return inOrg(orgId, async (tx) => {
         const wire =
           isRenamed && change.name !== undefined
             ? { wireName: await freeWireName(tx, orgId, change.name, id) }
@@ -190,16 +200,21 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
           .where(and(ofIntegration(orgId, integrationId), eq(tools.id, id)))
           .returning()
         if (row === undefined) throw notFound('tool')
+        const detail = { changed: Object.keys(columns) }
+        await deps.audit({ orgId, by, action: 'tool.updated', target: id, detail }, tx)
         return toTool(row)
       })
     },
 
-    async remove(orgId: string, integrationId: string, id: string): Promise<void> {
-      const gone = await db
-        .delete(tools)
-        .where(and(ofIntegration(orgId, integrationId), eq(tools.id, id)))
-        .returning({ id: tools.id })
-      if (gone.length === 0) throw notFound('tool')
+    async remove(orgId: string, integrationId: string, id: string, by: Actor): Promise<void> {
+      await inOrg(orgId, async (tx) => {
+        const [gone] = await tx
+          .delete(tools)
+          .where(and(ofIntegration(orgId, integrationId), eq(tools.id, id)))
+          .returning({ name: tools.name })
+        if (gone === undefined) throw notFound('tool')
+        await deps.audit({ orgId, by, action: 'tool.deleted', target: id, detail: gone }, tx)
+      })
     },
   }
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { sql } from 'drizzle-orm'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { actor } from '../../test/fixtures/actor.ts'
 import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
 import { makeNewId } from '../core/id.ts'
 import { fromDrizzle } from '../outbox/adapters.ts'
@@ -41,7 +42,8 @@ function runOf(run: Partial<FinishedRun> = {}): FinishedRun {
 
 function runsOf(run: FinishedRun, emitRun?: () => Promise<string>) {
   return makeRuns({
-    db: database.db,
+    inOrg: database.inOrg,
+    audit: () => Promise.resolve(),
     invoke: async () => run,
     emit: emitRun ?? ((tx, event: RunEvent) => emit(fromDrizzle(tx, sql), event)),
   })
@@ -56,7 +58,7 @@ const CALL = {
   args: {},
 }
 
-const execute = (run: FinishedRun) => runsOf(run).execute(CALL)
+const execute = (run: FinishedRun) => runsOf(run).execute(CALL, actor())
 
 async function written() {
   const runs = await database.pool.query(
@@ -126,7 +128,7 @@ describe('a run', () => {
 
   test('is not recorded without its event', async () => {
     const broken = runsOf(runOf(), () => Promise.reject(new Error('no outbox')))
-    await expect(broken.execute(CALL)).rejects.toThrow('no outbox')
+    await expect(broken.execute(CALL, actor())).rejects.toThrow('no outbox')
     expect(await written()).toEqual({ runs: [], events: [] })
   })
 

@@ -1,6 +1,8 @@
+import type { Actor, AuditEntry } from '../core/actor.ts'
 import { AppError } from '../core/error.ts'
-import type { Db, DbTx } from '../db/pool.ts'
+import type { DbTx } from '../db/pool.ts'
 import { toolRuns } from '../db/schema.ts'
+import type { InOrg } from '../db/tenants.ts'
 import type { FinishedRun, Invocation } from './invoke.ts'
 
 const MAX_STORED_BYTES = 16_384
@@ -13,13 +15,14 @@ export interface RunEvent {
 }
 
 interface RunsDeps {
-  readonly db: Db
+  readonly inOrg: InOrg
   readonly invoke: (invocation: Invocation) => Promise<FinishedRun>
   readonly emit: (tx: DbTx, event: RunEvent) => Promise<string>
+  readonly audit: (entry: AuditEntry, tx: DbTx) => Promise<void>
 }
 
 /** The record of what ran. */
-export function makeRuns({ db, invoke, emit }: RunsDeps) {
+export function makeRuns({ inOrg, invoke, emit, audit }: RunsDeps) {
   /** Writes the run and its event in the given transaction. */
   async function record(tx: DbTx, run: FinishedRun): Promise<void> {
     const { outcome, durationMs, error, tool } = run
@@ -51,13 +54,17 @@ export function makeRuns({ db, invoke, emit }: RunsDeps) {
     record,
 
     /**
-     * Runs a tool, then records it in one transaction of its own.
+     * Runs a tool for a person, then records it, and who ran it, in one transaction of its own.
      *
      * @throws AppError `TOOL_FAILED` or `TOOL_TIMEOUT` with `runId`, after the run is recorded
      */
-    async execute(invocation: Invocation): Promise<{ runId: string; result: unknown }> {
+    async execute(invocation: Invocation, by: Actor): Promise<{ runId: string; result: unknown }> {
       const run = await invoke(invocation)
-      await db.transaction((tx) => record(tx, run))
+      await inOrg(run.orgId, async (tx) => {
+        await record(tx, run)
+        const { id, orgId, tool, outcome } = run
+        await audit({ orgId, by, action: 'tool.ran', target: id, detail: { tool, outcome } }, tx)
+      })
       if (run.outcome === 'success') return { runId: run.id, result: run.result }
       const code = run.outcome === 'timeout' ? 'TOOL_TIMEOUT' : 'TOOL_FAILED'
       throw new AppError(code, `${run.tool}: ${run.error ?? run.outcome}`, {

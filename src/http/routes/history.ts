@@ -5,6 +5,7 @@ import { MAX_HOST_ID_LENGTH } from '../../core/event.ts'
 import { VERDICTS } from '../../history/explain.ts'
 import type { makeHistory } from '../../history/history.ts'
 import type { EventInput } from '../../outbox/emit.ts'
+import { actorOf } from '../actor.ts'
 import { exactData } from '../exact-json.ts'
 import { requires } from '../middleware/auth.ts'
 import { makeRouter, route } from '../route.ts'
@@ -240,13 +241,13 @@ export function historyRoutes({ history, emit, wake }: HistoryRoutesDeps) {
     })
     .openapi(retryDelivery, async (c) => {
       const { orgId, deliveryId } = c.req.valid('param')
-      const delivery = await history.retry(orgId, deliveryId, c.get('principal').id)
+      const delivery = await history.retry(orgId, deliveryId, actorOf(c))
       wake()
       return c.json({ delivery }, 202)
     })
     .openapi(cancelDelivery, async (c) => {
       const { orgId, deliveryId } = c.req.valid('param')
-      const by = c.get('principal').id
+      const by = actorOf(c)
       return c.json({ delivery: await history.cancel(orgId, deliveryId, by) }, 200)
     })
     .openapi(explainEvent, async (c) => {

@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import { decodeCursor } from '../../core/cursor.ts'
 import type { makeIntegrations } from '../../integrations/integrations.ts'
+import { actorOf } from '../actor.ts'
 import { requires } from '../middleware/auth.ts'
 import { makeRouter, route } from '../route.ts'
 import { body, json, nextCursor, ok, orgParam, pageQuery, time, uuid } from '../schemas.ts'
@@ -108,7 +109,7 @@ export function integrationRoutes(integrations: ReturnType<typeof makeIntegratio
     })
     .openapi(create, async (c) => {
       const { orgId } = c.req.valid('param')
-      const created = await integrations.create(orgId, c.req.valid('json'), c.get('principal').id)
+      const created = await integrations.create(orgId, c.req.valid('json'), actorOf(c))
       return c.json({ integration: created }, 201)
     })
     .openapi(get, async (c) => {
@@ -117,13 +118,13 @@ export function integrationRoutes(integrations: ReturnType<typeof makeIntegratio
     })
     .openapi(patch, async (c) => {
       const { orgId, integrationId } = c.req.valid('param')
-      const by = c.get('principal').id
+      const by = actorOf(c)
       const changed = await integrations.update(orgId, integrationId, c.req.valid('json'), by)
       return c.json({ ok: true as const, integration: changed }, 200)
     })
     .openapi(remove, async (c) => {
       const { orgId, integrationId } = c.req.valid('param')
-      await integrations.remove(orgId, integrationId, c.get('principal').id)
+      await integrations.remove(orgId, integrationId, actorOf(c))
       return c.json({ ok: true as const }, 200)
     })
 }

@@ -1,9 +1,11 @@
 import { z } from '@hono/zod-openapi'
 import type { makeAudit } from '../../auth/audit.ts'
+import type { makeMembers } from '../../auth/members.ts'
 import type { makeOrgs } from '../../auth/orgs.ts'
 import { ROLES } from '../../auth/permissions.ts'
 import { decodeCursor } from '../../core/cursor.ts'
 import { isOrgId } from '../../core/id.ts'
+import { actorOf } from '../actor.ts'
 import { requires, requiresSuperadmin } from '../middleware/auth.ts'
 import { makeRouter, route } from '../route.ts'
 import { body, json, nextCursor, ok, orgParam, pageQuery, time, uuid } from '../schemas.ts'
@@ -17,6 +19,8 @@ const auditEntry = z
     principal: z.string(),
     action: z.string().openapi({ example: 'webhook.updated' }),
     target: z.string(),
+    address: z.string().nullable(),
+    requestId: z.string().nullable(),
     detail: z.record(z.string(), z.unknown()),
   })
   .openapi('AuditEntry')
@@ -107,31 +111,34 @@ const listAudit = route({
 
 export interface OrgRoutesDeps {
   readonly orgs: ReturnType<typeof makeOrgs>
-  readonly audit: ReturnType<typeof makeAudit>
+  readonly members: ReturnType<typeof makeMembers>
+  readonly audit: Pick<ReturnType<typeof makeAudit>, 'list'>
 }
 
-export function orgRoutes({ orgs, audit }: OrgRoutesDeps) {
+export function orgRoutes({ orgs, members, audit }: OrgRoutesDeps) {
   return makeRouter()
-    .openapi(createOrg, async (c) => c.json({ org: await orgs.create(c.req.valid('json')) }, 201))
+    .openapi(createOrg, async (c) =>
+      c.json({ org: await orgs.create(c.req.valid('json'), actorOf(c)) }, 201),
+    )
     .openapi(listOrgs, async (c) => {
       const { limit, cursor } = c.req.valid('query')
       return c.json(await orgs.list({ limit, after: decodeCursor(cursor, isOrgId) }), 200)
     })
     .openapi(deleteOrg, async (c) => {
-      await orgs.remove(c.req.valid('param').orgId)
+      await orgs.remove(c.req.valid('param').orgId, actorOf(c))
       return c.json({ ok: true as const }, 200)
     })
     .openapi(listMembers, async (c) =>
-      c.json({ members: await orgs.listMembers(c.req.valid('param').orgId) }, 200),
+      c.json({ members: await members.list(c.req.valid('param').orgId) }, 200),
     )
     .openapi(putMember, async (c) => {
       const { orgId, userId } = c.req.valid('param')
       const { role } = c.req.valid('json')
-      return c.json({ member: await orgs.putMember(orgId, userId, role) }, 200)
+      return c.json({ member: await members.put(orgId, userId, role, actorOf(c)) }, 200)
     })
     .openapi(deleteMember, async (c) => {
       const { orgId, userId } = c.req.valid('param')
-      await orgs.removeMember(orgId, userId)
+      await members.remove(orgId, userId, actorOf(c))
       return c.json({ ok: true as const }, 200)
     })
     .openapi(listAudit, async (c) => {

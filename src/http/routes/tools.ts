@@ -1,4 +1,5 @@
 import { z } from '@hono/zod-openapi'
+import type { Actor } from '../../core/actor.ts'
 import { AppError } from '../../core/error.ts'
 import { TOOL_NAME } from '../../core/tool-name.ts'
 import type { makeCatalog } from '../../tools/catalog.ts'
@@ -6,6 +7,7 @@ import type { makeToolDefinitions } from '../../tools/definitions.ts'
 import { formatTools, TOOL_FORMATS } from '../../tools/formats.ts'
 import { httpConfigSchema } from '../../tools/http-config.ts'
 import type { makeRuns } from '../../tools/runs.ts'
+import { actorOf } from '../actor.ts'
 import { requires, requiresOfNamedOrg } from '../middleware/auth.ts'
 import { makeRouter, route } from '../route.ts'
 import { body, json, ok, orgParam, time, uuid } from '../schemas.ts'
@@ -158,17 +160,20 @@ export interface ToolRoutesDeps {
 }
 
 export function toolRoutes({ catalog, definitions, runs, wake }: ToolRoutesDeps) {
-  const execute = async (invocation: {
-    orgId: string
-    userId: string
-    name: string
-    args: Record<string, unknown>
-    conversationId: string | undefined
-    signal: AbortSignal
-  }) => {
+  const execute = async (
+    invocation: {
+      orgId: string
+      name: string
+      args: Record<string, unknown>
+      conversationId: string | undefined
+      signal: AbortSignal
+    },
+    by: Actor,
+  ) => {
     try {
       const { conversationId = null, ...rest } = invocation
-      return await runs.execute({ ...rest, conversationId, source: 'api' })
+      const userId = by.principalId
+      return await runs.execute({ ...rest, userId, conversationId, source: 'api' }, by)
     } finally {
       wake()
     }
@@ -187,17 +192,17 @@ export function toolRoutes({ catalog, definitions, runs, wake }: ToolRoutesDeps)
     .openapi(executeFlat, async (c) => {
       const { orgId, args, conversationId } = c.req.valid('json')
       const { name } = c.req.valid('param')
-      const userId = c.get('principal').id
       const { signal } = c.req.raw
-      return c.json(await execute({ orgId, userId, name, args, conversationId, signal }), 200)
+      const run = { orgId, name, args, conversationId, signal }
+      return c.json(await execute(run, actorOf(c)), 200)
     })
     .openapi(executeOfOrg, async (c) => {
       const { orgId, name } = c.req.valid('param')
       const { orgId: bodyOrgId = orgId, args, conversationId } = c.req.valid('json')
       if (bodyOrgId !== orgId) throw new AppError('NOT_FOUND', 'No such org.')
-      const userId = c.get('principal').id
       const { signal } = c.req.raw
-      return c.json(await execute({ orgId, userId, name, args, conversationId, signal }), 200)
+      const run = { orgId, name, args, conversationId, signal }
+      return c.json(await execute(run, actorOf(c)), 200)
     })
     .openapi(list, async (c) => {
       const { orgId, integrationId } = c.req.valid('param')
@@ -206,7 +211,10 @@ export function toolRoutes({ catalog, definitions, runs, wake }: ToolRoutesDeps)
     .openapi(create, async (c) => {
       const { orgId, integrationId } = c.req.valid('param')
       const given = withoutUnenforced(c.req.valid('json'))
-      return c.json({ tool: await definitions.create(orgId, integrationId, given) }, 201)
+      return c.json(
+        { tool: await definitions.create(orgId, integrationId, given, actorOf(c)) },
+        201,
+      )
     })
     .openapi(get, async (c) => {
       const { orgId, integrationId, toolId } = c.req.valid('param')
@@ -215,12 +223,12 @@ export function toolRoutes({ catalog, definitions, runs, wake }: ToolRoutesDeps)
     .openapi(patch, async (c) => {
       const { orgId, integrationId, toolId } = c.req.valid('param')
       const change = withoutUnenforced(c.req.valid('json'))
-      const changed = await definitions.update(orgId, integrationId, toolId, change)
+      const changed = await definitions.update(orgId, integrationId, toolId, change, actorOf(c))
       return c.json({ ok: true as const, tool: changed }, 200)
     })
     .openapi(remove, async (c) => {
       const { orgId, integrationId, toolId } = c.req.valid('param')
-      await definitions.remove(orgId, integrationId, toolId)
+      await definitions.remove(orgId, integrationId, toolId, actorOf(c))
       return c.json({ ok: true as const }, 200)
     })
 }

@@ -1,9 +1,11 @@
 import { z } from '@hono/zod-openapi'
+import type { Actor } from '../../core/actor.ts'
 import { RECOVERABLE } from '../../core/recovery.ts'
 import { MAX_OVERLAP_S } from '../../core/rotation.ts'
 import type { makeRecover } from '../../history/recover.ts'
 import type { makeStats } from '../../history/stats.ts'
 import type { makeSubscriptions } from '../../integrations/subscriptions.ts'
+import { actorOf } from '../actor.ts'
 import { requires } from '../middleware/auth.ts'
 import { makeRouter, route } from '../route.ts'
 import { body, json, time, uuid } from '../schemas.ts'
@@ -141,7 +143,7 @@ export interface WebhookActionsDeps {
     orgId: string,
     integrationId: string,
     webhookId: string,
-    by: string,
+    by: Actor,
   ) => Promise<{ eventId: string; deliveryId: string }>
   /** Something became ready. */
   readonly wake: () => void
@@ -154,7 +156,7 @@ export function webhookActionRoutes(deps: WebhookActionsDeps) {
     .openapi(rotateSecret, async (c) => {
       const { orgId, integrationId, webhookId } = c.req.valid('param')
       const overlapS = c.req.valid('json').overlapSeconds ?? DEFAULT_OVERLAP_S
-      const by = c.get('principal').id
+      const by = actorOf(c)
       return c.json(
         await deps.subscriptions.rotateSecret(orgId, integrationId, webhookId, overlapS, by),
         200,
@@ -162,7 +164,7 @@ export function webhookActionRoutes(deps: WebhookActionsDeps) {
     })
     .openapi(testWebhook, async (c) => {
       const { orgId, integrationId, webhookId } = c.req.valid('param')
-      const sent = await deps.ping(orgId, integrationId, webhookId, c.get('principal').id)
+      const sent = await deps.ping(orgId, integrationId, webhookId, actorOf(c))
       deps.wake()
       return c.json(sent, 202)
     })
@@ -175,7 +177,7 @@ export function webhookActionRoutes(deps: WebhookActionsDeps) {
         statuses: statuses ?? ['failed' as const],
       }
       if (dryRun === true) return c.json({ matched: await deps.recover.count(request) }, 200)
-      const begun = await deps.recover.begin(request, c.get('principal').id)
+      const begun = await deps.recover.begin(request, actorOf(c))
       await deps.pumpRecoveries()
       return c.json({ recovery: begun }, 202)
     })

@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import { decodeCursor } from '../../core/cursor.ts'
 import type { makeSubscriptions } from '../../integrations/subscriptions.ts'
+import { actorOf } from '../actor.ts'
 import { requires } from '../middleware/auth.ts'
 import { makeRouter, route } from '../route.ts'
 import {
@@ -133,7 +134,7 @@ export function webhookRoutes(subscriptions: ReturnType<typeof makeSubscriptions
     })
     .openapi(create, async (c) => {
       const { orgId, integrationId } = c.req.valid('param')
-      const by = c.get('principal').id
+      const by = actorOf(c)
       return c.json(await subscriptions.create(orgId, integrationId, c.req.valid('json'), by), 201)
     })
     .openapi(get, async (c) => {
@@ -143,13 +144,13 @@ export function webhookRoutes(subscriptions: ReturnType<typeof makeSubscriptions
     .openapi(patch, async (c) => {
       const { orgId, integrationId, webhookId } = c.req.valid('param')
       const change = c.req.valid('json')
-      const by = c.get('principal').id
+      const by = actorOf(c)
       const changed = await subscriptions.update(orgId, integrationId, webhookId, change, by)
       return c.json({ ok: true as const, webhook: changed }, 200)
     })
     .openapi(remove, async (c) => {
       const { orgId, integrationId, webhookId } = c.req.valid('param')
-      await subscriptions.remove(orgId, integrationId, webhookId, c.get('principal').id)
+      await subscriptions.remove(orgId, integrationId, webhookId, actorOf(c))
       return c.json({ ok: true as const }, 200)
     })
 }
