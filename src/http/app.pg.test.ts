@@ -1,33 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type ApiAnswer, addMember, openTestApi } from '../../test/fixtures/api.ts'
-import { fanOut } from '../outbox/relay.ts'
-
-interface Schema {
-  readonly type?: string | readonly string[]
-  readonly format?: string
-  readonly enum?: readonly unknown[]
-  readonly example?: unknown
-  readonly required?: readonly string[]
-  readonly properties?: Readonly<Record<string, Schema>>
-  readonly items?: Schema
-}
-
-/** A route as the app's own OpenAPI document shows it. */
-interface Operation {
-  readonly title: string
-  readonly method: string
-  readonly path: string
-  readonly isForSuperadmins: boolean
-  /** Where the org stands; null: the route belongs to no org. */
-  readonly orgIn: 'path' | 'query' | 'body' | null
-  readonly body: Schema | null
-}
-
-type Ids = Readonly<Record<string, string>>
-
-const UUID_PARAM = /\{(?:integration|webhook|tool|event|delivery|conversation|recovery)Id\}/
-const LAST_UUID_PARAM = /\{(\w+Id)\}(?!.*\{\w+Id\})/
+import {
+  fill,
+  type Ids,
+  LAST_UUID_PARAM,
+  type Operation,
+  pathOf,
+  readOperations,
+  sample,
+  UUID_PARAM,
+} from '../../test/fixtures/routes.ts'
 
 const api = await openTestApi()
 afterAll(async () => {
@@ -37,113 +20,14 @@ const mine = await api.addOrgOf('me')
 const theirs = await api.addOrgOf('they')
 await addMember(api.database, mine.orgId, 'watcher', 'viewer')
 const viewer = await api.token('watcher')
-const myIds = await fill(mine)
-const theirIds = await fill(theirs)
-const operations = await readOperations()
+const myIds = await fill(api, mine)
+const theirIds = await fill(api, theirs)
+const operations = await readOperations(api)
 const withBody = operations.filter((operation) => operation.body !== null)
 const ofOrg = operations.filter(
   ({ orgIn, isForSuperadmins }) => orgIn !== null && !isForSuperadmins,
 )
 const withIds = operations.filter(({ path }) => UUID_PARAM.test(path))
-
-/** One of everything that a path can name. */
-async function fill({ orgId, token }: { orgId: string; token: string }): Promise<Ids> {
-  const post = async (path: string, json: unknown) => {
-    const answer = await api.call('POST', `/orgs/${orgId}${path}`, { token, json })
-    expect(answer.text).toSatisfy(() => answer.status < 300)
-    return answer.body
-  }
-  const { integration } = await post('/integrations', {
-    providerKey: 'generic-webhook',
-    name: 'Hooks',
-  })
-  const base = `/integrations/${integration.id}`
-  const url = 'https://hooks.example.com/'
-  const { webhook } = await post(`${base}/webhooks`, { url, eventTypes: ['*'] })
-  const { tool } = await post(`${base}/tools`, {
-    name: 'kept.tool',
-    description: 'Stays',
-    argsSchema: { type: 'object' },
-    httpConfig: { method: 'GET', url },
-  })
-  const { event } = await post('/events', { type: 'a.b', data: {} })
-  await fanOut(api.database.pool, 100)
-  const { rows } = await api.database.pool.query(
-    'select id from patchbay.delivery_queue where event_id = $1',
-    [event.id],
-  )
-  const { conversation } = await post('/conversations', {})
-  const since = new Date(Date.now() - 3_600_000).toISOString()
-  const { recovery } = await post(`${base}/webhooks/${webhook.id}/recover`, { since })
-  return {
-    orgId,
-    integrationId: integration.id,
-    webhookId: webhook.id,
-    toolId: tool.id,
-    eventId: event.id,
-    deliveryId: rows[0].id,
-    recoveryId: recovery.id,
-    conversationId: conversation.id,
-    userId: 'somebody',
-    name: 'clock.now',
-    key: 'slack',
-  }
-}
-
-async function readOperations(): Promise<Operation[]> {
-  const { body } = await api.call('GET', '/openapi.json')
-  return Object.entries<Record<string, ReturnType<typeof JSON.parse>>>(body.paths).flatMap(
-    ([path, methods]) =>
-      Object.entries(methods).map(([method, operation]) => {
-        const schema: Schema | null =
-          operation.requestBody?.content['application/json'].schema ?? null
-        const isQuery = (parameter: { name: string; in: string }) =>
-          parameter.name === 'orgId' && parameter.in === 'query'
-        return {
-          title: `${method.toUpperCase()} ${path}`,
-          method: method.toUpperCase(),
-          path,
-          isForSuperadmins: String(operation.summary).includes('super-admin'),
-          orgIn: path.includes('{orgId}')
-            ? ('path' as const)
-            : operation.parameters?.some(isQuery)
-              ? ('query' as const)
-              : schema?.required?.includes('orgId')
-                ? ('body' as const)
-                : null,
-          body: schema,
-        }
-      }),
-  )
-}
-
-/** The smallest body that a schema takes. */
-function sample(schema: Schema, name: string, orgId: string): unknown {
-  if (schema.example !== undefined) return schema.example
-  if (schema.enum !== undefined) return schema.enum[0]
-  if (name === 'orgId') return orgId
-  if (name === 'url') return 'https://hooks.example.com/'
-  if (name === 'argsSchema') return { type: 'object' }
-  switch (schema.type) {
-    case 'object':
-      return Object.fromEntries(
-        (schema.required ?? []).map((key) => [
-          key,
-          sample(schema.properties?.[key] ?? {}, key, orgId),
-        ]),
-      )
-    case 'array':
-      return [sample(schema.items ?? {}, '', orgId)]
-    default:
-      return 'text'
-  }
-}
-
-function pathOf(operation: Operation, ids: Ids): string {
-  const path = operation.path.replace(/\{(\w+)\}/g, (_, name: string) => ids[name] ?? name)
-  if (path.endsWith('/explain')) return `${path}?webhookId=${ids.webhookId}`
-  return operation.orgIn === 'query' ? `${path}?orgId=${ids.orgId}` : path
-}
 
 function ask(operation: Operation, token: string | undefined, ids: Ids, body?: unknown) {
   const json =
