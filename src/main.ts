@@ -6,6 +6,7 @@ import { ListenError } from './http/listen.ts'
 import { KeyringError } from './security/keyring.ts'
 import { openService, type Roles, type Service } from './service/service.ts'
 import { type Log, makeLog } from './telemetry/log.ts'
+import { scrub } from './telemetry/scrub.ts'
 
 /** `node src/main.ts` runs the API and a worker; `api` or `worker` runs one of them. */
 async function main(): Promise<void> {
@@ -78,6 +79,6 @@ function explain(error: unknown): string {
 try {
   await main()
 } catch (error) {
-  process.stderr.write(`${explain(error)}\n`)
+  process.stderr.write(`${scrub(explain(error))}\n`)
   process.exitCode = 1
 }

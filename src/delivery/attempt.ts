@@ -3,6 +3,7 @@ import type { Outcome } from '../core/delivery.ts'
 import type { EventRecord } from '../core/event.ts'
 import { withoutContent } from '../core/event-types.ts'
 import type { OutgoingMessage } from '../core/provider.ts'
+import type { Redact } from '../core/redact.ts'
 import type { Egress, Network } from '../egress/egress.ts'
 import type { EgressResult } from '../egress/exchange.ts'
 import type { UrlVerdict } from '../egress/url.ts'
@@ -23,6 +24,8 @@ export interface LaneConfig {
   readonly content: 'thin' | 'full'
   readonly render: (event: EventRecord) => OutgoingMessage
   readonly judge: (answer: Answer, nowMs: number) => Outcome
+  /** Knows the lane's own secrets: an endpoint that echoes its request does not write them into the history. */
+  readonly redact: Redact
 }
 
 export interface Tried {
@@ -127,6 +130,11 @@ function headersOf(
   return headers
 }
 
+function snippetOf(body: Buffer, isCut: boolean, redact: Redact): string {
+  const text = body.toString()
+  return toSnippet(isCut ? redact.cutText(text) : redact.text(text), isCut)
+}
+
 function toOutcome(result: EgressResult, lane: LaneConfig, nowMs: number): Outcome {
   switch (result.kind) {
     case 'answer': {
@@ -134,7 +142,7 @@ function toOutcome(result: EgressResult, lane: LaneConfig, nowMs: number): Outco
       const answer = {
         statusCode: result.statusCode,
         retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
-        snippet: toSnippet(result.body.toString(), result.isCut),
+        snippet: snippetOf(result.body, result.isCut, lane.redact),
       }
       return lane.judge(answer, nowMs)
     }

@@ -1,4 +1,6 @@
+import { isSensitiveHeader } from '../core/header.ts'
 import type { Provider } from '../core/provider.ts'
+import { makeRedact } from '../core/redact.ts'
 import { type StoredSecret, validSecrets } from '../core/rotation.ts'
 import type { Keyring } from '../security/keyring.ts'
 import { makeSign } from '../security/signature.ts'
@@ -51,7 +53,29 @@ export function makeOpenLane<Verdict>(deps: OpenLaneDeps<Verdict>) {
         content: row.content,
         render: provider.render,
         judge: provider.judge,
+        redact: makeRedact([
+          ...valid.map((entry) => entry.secret),
+          ...secretsOfHeaders(headers),
+          ...(row.sealed_url === null ? [] : secretsOfUrl(url)),
+        ]),
       },
     }
   }
+}
+
+/** The values that a reader of the subscription sees masked; of `Bearer abc` and the like, `abc` alone as well. */
+function secretsOfHeaders(headers: Readonly<Record<string, string>>): string[] {
+  return Object.entries(headers)
+    .filter(([name]) => isSensitiveHeader(name))
+    .flatMap(([, value]) => [value, value.split(' ').at(-1) ?? value])
+}
+
+/** Where the URL itself is the secret, its path is what makes it one, in whole and by its last segment. */
+function secretsOfUrl(href: string): string[] {
+  const { pathname, search } = new URL(href)
+  return [href, pathname + search, pathname.split('/').at(-1) ?? '', ...searchValues(search)]
+}
+
+function searchValues(search: string): string[] {
+  return [...new URLSearchParams(search).values()].filter((value) => value.length >= 16)
 }

@@ -1,4 +1,5 @@
 import { type Logger, pino } from 'pino'
+import { scrub } from './scrub.ts'
 
 export type Log = Pick<Logger, 'info' | 'warn' | 'error' | 'debug'>
 
@@ -10,6 +11,7 @@ export function makeLog(level: string, destination?: NodeJS.WritableStream): Log
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
     serializers: { err: describeError },
+    hooks: { streamWrite: scrub },
   }
   return destination === undefined ? pino(options) : pino(options, destination)
 }

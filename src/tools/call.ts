@@ -1,4 +1,5 @@
 import { toSnippet } from '../core/answer.ts'
+import { makeRedact, type Redact } from '../core/redact.ts'
 import type { Egress } from '../egress/egress.ts'
 import type { EgressResult } from '../egress/exchange.ts'
 import type { RunnableTool } from './catalog.ts'
@@ -6,7 +7,6 @@ import type { ToolHost } from './definitions.ts'
 import { fillText, fillUrl, missingFilling } from './fill.ts'
 import type { HttpConfig } from './http-config.ts'
 import type { Invocation } from './invoke.ts'
-import { makeRedact, type Redact } from './redact.ts'
 
 const DEFAULT_TIMEOUT_MS = 10_000
 const MAX_RESULT_BYTES = 262_144

@@ -1,0 +1,40 @@
+const MARK = '[secret]'
+
+/** What a secret looks like, wherever it stands: in a message, a URL, a stack, JSON inside a string. */
+const SHAPES = new RegExp(
+  [
+    // Signing secrets and API keys of ours.
+    'whsec_[A-Za-z0-9+/=_-]{8,}',
+    'pbk_[A-Za-z0-9_-]{8,}',
+    // Tokens: JWT, Slack, Vault, and keys of model APIs.
+    '(?<![\\w-])eyJ[\\w-]{8,}\\.[\\w-]+\\.[\\w-]*',
+    'xox[a-z](?:\\.xox[a-z])?-[\\w-]{8,}',
+    '\\bhv[sbr]\\.[\\w-]{8,}',
+    '\\bsk-[\\w-]{16,}',
+    // Slack's webhook URLs are secrets from the host on.
+    '(?<=hooks\\.slack(?:-gov)?\\.com)/[^\\s"\\\\]+',
+    '(?<=[?&](?:sig|token|key|api_key|apikey|access_token|secret|code)=)[^&\\s"\\\\]+',
+    // The user part of a URL.
+    '(?<=://)[^/\\s"@\\\\]+(?=@)',
+    // What follows a scheme of authentication.
+    '(?<=\\b(?:Bearer|Basic)\\s)[\\w.~+/=-]{6,}',
+  ].join('|'),
+  'g',
+)
+
+const NAMES =
+  '[\\w-]*(?:authorization|cookie|password|passphrase|secret|credentials?|api[-_]?key|master[-_]?key|private[-_]?key|access[-_]?token|refresh[-_]?token|bot[-_]?token)'
+
+/** Members whose value is a secret whatever it looks like, here and in JSON that stands inside a string, however deep. */
+const MEMBERS = new RegExp(
+  `((?<!\\\\)(\\\\*)"${NAMES}\\2"\\s*:\\s*)(?:"(?:[^"\\\\]|\\\\.)*"|(\\\\+)"[\\s\\S]*?(?<!\\\\)\\3")`,
+  'gi',
+)
+
+/**
+ * A line of the log without what looks like a secret: the last of several walls. It works on the finished line, so nothing
+ * escapes it by depth, by an array, by the case of a name, or by being part of a message.
+ */
+export function scrub(line: string): string {
+  return line.replace(SHAPES, MARK).replace(MEMBERS, `$1$2"${MARK}$2"`)
+}
