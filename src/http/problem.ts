@@ -2,6 +2,7 @@ import type { Context } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { AppError, type ErrorCode } from '../core/error.ts'
 import type { Log } from '../telemetry/log.ts'
+import { scrub } from '../telemetry/scrub.ts'
 import type { AppEnv } from './env.ts'
 
 /** The one place where a failure becomes a status. A new code does not compile until it has one. */
@@ -61,7 +62,7 @@ export function problemResponse(c: Context<AppEnv>, error: AppError): Response {
   if (error.code === 'RATE_LIMITED' || error.code === 'UNAVAILABLE') headers['retry-after'] = '1'
   // The rest of such a body is not read, so no further request can come on this connection.
   if (error.code === 'PAYLOAD_TOO_LARGE') headers.connection = 'close'
-  const body = toProblem(error, requestId, new URL(c.req.url).pathname)
+  const body = toProblem(error, requestId, scrub(new URL(c.req.url).pathname))
   return c.body(JSON.stringify(body), STATUS[error.code], headers)
 }
 

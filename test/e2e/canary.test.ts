@@ -1,0 +1,320 @@
+import { randomBytes } from 'node:crypto'
+import { SignJWT } from 'jose'
+import type { Pool } from 'pg'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { openTestDatabase, type TestDatabase } from '../fixtures/database.ts'
+import { startPatchbay, type TestProcess, until } from '../fixtures/process.ts'
+import { openReceiver } from '../fixtures/receiver.ts'
+
+/**
+ * A marked secret in every field that may hold one, stories with failures in them, and endpoints that answer with what they
+ * were sent; then a search for the marks in every answer, every line of the log, and every row of the database.
+ */
+const stack = new AsyncDisposableStack()
+afterAll(() => stack.disposeAsync())
+
+const marks = new Map<string, string>()
+/** A value that is found again wherever it turns up; letters and digits, so that no encoding changes it. */
+function mark(what: string, prefix = ''): string {
+  const value = prefix + randomBytes(20).toString('hex')
+  marks.set(what, value)
+  return value
+}
+
+/** Answers that show a secret once, as they should, are not kept here. */
+const answers: string[] = []
+const masterKey = Buffer.from(mark('master key').slice(0, 32)).toString('base64')
+marks.set('master key, as it is set', masterKey)
+const jwtSecret = mark('secret of the tokens')
+const org = 'canary'
+
+let database: TestDatabase
+let running: TestProcess
+let url: string
+let token: string
+let echo: string
+
+beforeAll(async () => {
+  database = stack.use(await openTestDatabase())
+  // Tells everything that it was sent, in its body; the path says with which status.
+  const receiver = stack.use(
+    await openReceiver((response, request) => {
+      const status = Number(/^\/(\d{3})/.exec(request.url)?.[1] ?? 200)
+      const said = JSON.stringify({ error: 'no', url: request.url, headers: request.headers })
+      response.writeHead(status, { 'content-type': 'application/json', 'x-said': 'no' }).end(said)
+    }),
+  )
+  echo = receiver.url
+  running = stack.use(
+    startPatchbay('both', {
+      DATABASE_URL: database.url,
+      MASTER_KEY: masterKey,
+      AUTH_JWT_SECRET: jwtSecret,
+      LLM_BASE_URL: `${echo}/401/v1`,
+      LLM_API_KEY: mark('key of the model API', 'sk-'),
+      LLM_MODEL: 'demo',
+      PORT: '0',
+      LOG_LEVEL: 'trace',
+    }),
+  )
+  await until('it has started', () => running.output().includes('service.started'))
+  url = /"url":"([^"]+)"/.exec(running.output())?.[1] ?? ''
+  token = await new SignJWT({ isSuperadmin: true })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setSubject('root')
+    .setExpirationTime('1h')
+    .sign(new TextEncoder().encode(jwtSecret))
+  marks.set('token of a user', token)
+  await ask('POST', '/orgs', { id: org, name: 'Canary' })
+})
+
+type Body = ReturnType<typeof JSON.parse>
+
+interface Asked {
+  readonly token?: string
+  readonly headers?: Readonly<Record<string, string>>
+  /** The answer shows a secret, and that is its purpose. */
+  readonly isOnce?: boolean
+}
+
+async function ask(method: string, path: string, json?: unknown, more: Asked = {}): Promise<Body> {
+  const response = await fetch(url + path, {
+    method,
+    ...(json === undefined ? {} : { body: JSON.stringify(json) }),
+    headers: {
+      authorization: `Bearer ${more.token ?? token}`,
+      'content-type': 'application/json',
+      ...more.headers,
+    },
+  })
+  const text = await response.text()
+  if (more.isOnce !== true || response.status >= 300) {
+    answers.push(`${method} ${response.status}`, JSON.stringify([...response.headers]), text)
+  }
+  return { status: response.status, ...(text.startsWith('{') ? JSON.parse(text) : {}) }
+}
+
+async function install(providerKey: string, credentials: object): Promise<string> {
+  const made = await ask('POST', `/orgs/${org}/integrations`, {
+    providerKey,
+    name: providerKey,
+    credentials,
+  })
+  expect(made.status).toBe(201)
+  return made.integration.id
+}
+
+/** Subscribes; keeps the secret that is shown once as a mark. */
+async function subscribe(integrationId: string, input: object): Promise<string> {
+  const path = `/orgs/${org}/integrations/${integrationId}/webhooks`
+  const key = `canary-${marks.size}`
+  const headers = { 'idempotency-key': key }
+  const made = await ask('POST', path, { eventTypes: ['*'], ...input }, { isOnce: true, headers })
+  expect([made.status, made.detail]).toEqual([201, undefined])
+  marks.set(`signing secret ${key}`, made.secret)
+  return `${path}/${made.webhook.id}`
+}
+
+async function everyAttemptOf(path: string): Promise<void> {
+  const id = path.split('/').at(-1)
+  await until(`a try of ${path}`, async () => {
+    const { rows } = await database.pool.query(
+      'select from patchbay.webhook_delivery_log where subscription_id = $1',
+      [id],
+    )
+    return rows.length > 0
+  })
+  const { deliveries } = await ask('GET', `/orgs/${org}/deliveries?webhookId=${id}`)
+  for (const delivery of deliveries) await ask('GET', `/orgs/${org}/deliveries/${delivery.id}`)
+}
+
+test('webhooks: to endpoints that echo, of apps whose URL is the secret, with failures', async () => {
+  const hooks = await install('generic-webhook', { token: mark('credential of a webhook app') })
+  const slack = await install('slack', {
+    botToken: mark('bot token', 'xoxb-'),
+    signingSecret: mark('signing secret of Slack'),
+  })
+  const teams = await install('teams', { outgoingWebhookToken: mark('token of Teams') })
+  const headers = {
+    Authorization: `Bearer ${mark('header authorization')}`,
+    'X-Api-Key': mark('header key'),
+    Cookie: `session=${mark('header cookie')}`,
+  }
+  const paths = [
+    await subscribe(hooks, { url: `${echo}/200/in`, headers }),
+    await subscribe(hooks, { url: `${echo}/500/in`, headers, retrySchedule: [1] }),
+    await subscribe(hooks, { url: `${echo}/302/in`, headers }),
+    await subscribe(hooks, { url: 'http://127.0.0.1:1/refused', headers }),
+    await subscribe(slack, {
+      url: `https://hooks.slack.com/services/T0/B0/${mark('Slack URL')}`,
+      retrySchedule: [],
+    }),
+    await subscribe(teams, {
+      url: `https://prod.westus.logic.azure.com/workflows/x/triggers/manual/paths/invoke?sp=1&sig=${mark('Teams URL')}`,
+      retrySchedule: [],
+    }),
+  ]
+  await ask('POST', `/orgs/${org}/events`, { type: 'a.b', data: { n: 1 } })
+  for (const path of paths) {
+    await everyAttemptOf(path)
+    await ask('GET', path)
+    await ask('PATCH', path, { description: 'seen' })
+    const rotated = await ask('POST', `${path}/rotate-secret`, {}, { isOnce: true })
+    marks.set(`rotated secret of ${path}`, rotated.secret)
+    await ask('GET', `${path}/stats`)
+  }
+  await ask('GET', `/orgs/${org}/integrations`)
+  await ask('GET', `/orgs/${org}/events`)
+})
+
+test('tools: to endpoints that echo, with failures', async () => {
+  const id = await install('generic-webhook', {
+    token: mark('credential of a tool'),
+    key: mark('credential in a URL'),
+  })
+  const path = `/orgs/${org}/integrations/${id}/tools`
+  for (const [name, at] of [
+    ['echo.ok', `${echo}/200/tool`],
+    ['echo.fail', `${echo}/500/tool`],
+    ['echo.refused', 'http://127.0.0.1:1/tool'],
+  ]) {
+    const made = await ask('POST', path, {
+      name,
+      description: 'Echoes',
+      argsSchema: { type: 'object' },
+      httpConfig: {
+        method: 'POST',
+        url: `${at}?key={{credentials.key}}`,
+        headers: { Authorization: 'Bearer {{credentials.token}}' },
+      },
+    })
+    expect(made.status).toBe(201)
+    await ask('POST', `/orgs/${org}/tools/${name}/execute`, { args: { a: 1 } })
+  }
+  await ask('GET', path)
+  await ask('GET', `/orgs/${org}/tools?format=openai`)
+})
+
+test('callers and the model API: tokens that do not hold, a key that is refused', async () => {
+  await ask('GET', `/orgs/${org}/integrations`, undefined, { token: mark('no token') })
+  const forged = `eyJhbGciOiJIUzI1NiJ9.${mark('forged token')}.c2ln`
+  await ask('GET', `/orgs/${org}/integrations`, undefined, { token: forged })
+  await ask('GET', `/orgs/${forged}/integrations`)
+  await ask('GET', `/nowhere/${forged}`)
+  const { conversation } = await ask('POST', `/orgs/${org}/conversations`, {})
+  const turn = await ask('POST', `/orgs/${org}/conversations/${conversation.id}/turns`, {
+    content: 'hi',
+  })
+  expect(turn.status).toBe(503)
+})
+
+test('bad input: what is refused is not told back', async () => {
+  const path = `/orgs/${org}/integrations`
+  const refused = [
+    { providerKey: 'slack', name: 'x', credentials: { botToken: mark('bad bot token') } },
+    { providerKey: 'generic-webhook', name: 'x', credentials: { 'bad name': mark('bad name') } },
+    { providerKey: 'slack', name: 'x', credentials: { surprise: mark('unknown credential') } },
+    { providerKey: 'generic-webhook', name: 'x', credentials: [mark('no object')] },
+    { providerKey: 'generic-webhook', name: 7, credentials: { token: mark('beside a bad field') } },
+  ]
+  for (const input of refused) expect((await ask('POST', path, input)).status).toBe(400)
+})
+
+test('a database that fails: its error carries the query and its parameters', async () => {
+  const secret = mark('in a query that failed')
+  await broken(database.pool, 'org_integrations', async () => {
+    const answer = await ask('POST', `/orgs/${org}/integrations`, {
+      providerKey: 'generic-webhook',
+      name: secret,
+      credentials: { token: secret },
+    })
+    expect(answer.status).toBe(500)
+  })
+  await until('it was logged', () => running.output().includes('request.broke'))
+  const id = await install('generic-webhook', {})
+  const path = await subscribe(id, { url: `${echo}/200/sealed`, eventTypes: ['sealed.*'] })
+  await database.pool.query(
+    `update patchbay.webhook_subscriptions set secrets = '\\x0102', revision = revision + 1 where id = $1`,
+    [path.split('/').at(-1)],
+  )
+  await ask('POST', `/orgs/${org}/events`, { type: 'sealed.not', data: {} })
+  await until('it was noticed', () => running.output().includes('subscription.broken'))
+})
+
+/** While a column of the table has another name. */
+async function broken(pool: Pool, table: string, work: () => Promise<void>): Promise<void> {
+  await pool.query(`alter table patchbay.${table} rename column config to config_away`)
+  try {
+    await work()
+  } finally {
+    await pool.query(`alter table patchbay.${table} rename column config_away to config`)
+  }
+}
+
+/** A mark as it might be written: as it is, in hexadecimal, and in base64 from each of the three places it can begin. */
+function formsOf(value: string): string[] {
+  const bytes = Buffer.from(value)
+  const base64 = [0, 1, 2].flatMap((offset) => {
+    const text = Buffer.concat([Buffer.alloc(offset), bytes]).toString('base64')
+    // Without what depends on its neighbours.
+    const middle = text.slice(offset === 0 ? 0 : 4, -4)
+    return [middle, middle.replaceAll('+', '-').replaceAll('/', '_')]
+  })
+  return [value, bytes.toString('hex'), ...base64]
+}
+
+function found(where: string, text: string): string[] {
+  return [...marks]
+    .filter(([, value]) => formsOf(value).some((form) => text.includes(form)))
+    .map(([what, value]) => {
+      const at = Math.max(0, text.indexOf(value) - 200)
+      return `${what}, in ${where}: ${text.slice(at, at + 260)}`
+    })
+}
+
+/** Every row of every table that is not Postgres' own, as text. */
+async function dump(): Promise<string> {
+  const { rows: tables } = await database.pool.query<{ name: string }>(
+    `select format('%I.%I', n.nspname, c.relname) as name
+     from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
+     where c.relkind in ('r', 'm', 'f') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'`,
+  )
+  const texts: string[] = []
+  for (const { name } of tables) {
+    const { rows } = await database.pool.query<{ row: string }>(
+      `select t::text as row from ${name} as t`,
+    )
+    texts.push(name, ...rows.map(({ row }) => row))
+  }
+  return texts.join('\n')
+}
+
+test('no mark is found: in no answer, no line of the log, no row of the database', async () => {
+  running.kill('SIGTERM')
+  expect(await running.exited).toBe(0)
+  const rows = await dump()
+  const lines = running.output()
+  // The search finds what is there, or it would prove nothing.
+  expect(rows).toContain('echo.fail')
+  expect(lines).toContain('delivery.attempted')
+  expect(answers.join('\n')).toContain('HTTP 500')
+  expect(marks.size).toBeGreaterThan(25)
+  expect([
+    ...found('an answer', answers.join('\n')),
+    ...found('the log', lines),
+    ...found('the database', rows),
+  ]).toEqual([])
+})
+
+test('the search finds a mark in each of its forms', () => {
+  const value = mark('planted')
+  for (const text of [
+    `{"x":"${value}"}`,
+    `\\x00${Buffer.from(value).toString('hex')}ff`,
+    Buffer.from(`a${value}b`).toString('base64'),
+    Buffer.from(`ab${value}`).toString('base64url'),
+  ]) {
+    expect(found('a text', text)).toHaveLength(1)
+  }
+  marks.delete('planted')
+})
