@@ -57,6 +57,26 @@ begin
 end
 $$;
 
+-- Lets a role of the operator's read every org: a dashboard, a person with psql. Only the owner can call it with effect.
+create function patchbay.show_to(reader name) returns void
+  language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  closed name;
+begin
+  execute format('grant usage on schema patchbay to %I', reader);
+  for closed in
+    select c.relname from pg_class as c
+    where c.relnamespace = 'patchbay'::regnamespace and c.relrowsecurity and c.relname <> 'data_keys' order by 1
+  loop
+    execute format('drop policy if exists %I on patchbay.%I', left(reader || '_reads', 63), closed);
+    execute format('create policy %I on patchbay.%I for select to %I using (true)',
+      left(reader || '_reads', 63), closed, reader);
+    execute format('grant select on patchbay.%I to %I', closed, reader);
+  end loop;
+  execute format('grant select on patchbay.integration_providers, patchbay.webhook_deliveries to %I', reader);
+end
+$$;
+
 -- From where it was done, and by which request.
 alter table patchbay.audit_log add column address text, add column request_id text;
 

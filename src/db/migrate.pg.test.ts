@@ -54,6 +54,27 @@ test('ten that start at once on an empty database apply each file once', async (
   expect(await migrate(url)).toEqual([])
 })
 
+test('what was listed for a recovery before rows said whose they are is kept, and says it', async () => {
+  const before = (await readdir(MIGRATIONS)).filter((name) => name < '0011')
+  for (const name of before) await cp(join(MIGRATIONS, name), join(dir, name))
+  await migrate(url, dir)
+  await run(
+    url,
+    `with o as (insert into patchbay.orgs (id, name) values ('acme', 'Acme') returning id),
+     r as (
+       insert into patchbay.recoveries (org_id, subscription_id, since, until, statuses, matched, requested_by)
+       select o.id, patchbay.new_id(), now(), now(), '{failed}', 1, 'ann' from o returning id
+     )
+     insert into patchbay.recovery_items (recovery_id, event_id) select r.id, patchbay.new_id() from r, generate_series(1, 3)`,
+  )
+  await migrate(url)
+  const [row] = await run(
+    url,
+    `select count(*)::int as items, min(org_id) as org_id from patchbay.recovery_items`,
+  )
+  expect(row).toEqual({ items: 3, org_id: 'acme' })
+})
+
 test('a new file is applied on top of the others', async () => {
   await cp(MIGRATIONS, dir, { recursive: true })
   await migrate(url, dir)

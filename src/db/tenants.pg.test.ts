@@ -331,6 +331,32 @@ describe('the catalogue', () => {
   })
 })
 
+test('a reader whom the owner lets in reads every org, and writes none', async () => {
+  const reader = `reader_${randomUUID().slice(0, 8)}`
+  const client = await database.pool.connect()
+  const seen = async (table: string) =>
+    (await client.query(`select distinct org_id from patchbay.${table}`)).rows.length
+  try {
+    await client.query('begin')
+    await client.query(`create role ${reader}`)
+    await client.query('select patchbay.show_to($1)', [reader])
+    // As often as tables come along.
+    await client.query('select patchbay.show_to($1)', [reader])
+    await client.query(`set local role ${reader}`)
+    expect(await seen('webhook_deliveries')).toBe(2)
+    expect(await seen('audit_log')).toBe(2)
+    await client.query('savepoint s')
+    await expect(client.query('delete from patchbay.messages')).rejects.toMatchObject({
+      code: '42501',
+    })
+    await client.query('rollback to s')
+    await expect(seen('data_keys')).rejects.toMatchObject({ code: '42501' })
+  } finally {
+    await client.query('rollback')
+    client.release()
+  }
+})
+
 describe('a start', () => {
   /** The check, after something was done to the role or the tables, all of it undone in the end. */
   async function checkAfter(...statements: string[]): Promise<string | null> {
