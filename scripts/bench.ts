@@ -19,6 +19,7 @@ import { makeReport, type Part } from './bench/report.ts'
  *   --deliveries N   of each part (20000)     --lanes 1,20,2000   one part for each
  *   --repeat R       rounds; medians (1)      --warm-up N         before each part, and before each raw ceiling (1000)
  *   --json FILE      { machine, results: [{ name, value, goal, met }] }
+ *   --walls          what guard, row-level security and encryption cost together: each part also without them, in turns
  *
  * Ends with 1 when a goal is missed.
  */
@@ -30,6 +31,7 @@ interface Options {
   readonly repeat: number
   readonly warmUp: number
   readonly json: string | undefined
+  readonly walls: boolean
 }
 
 function parseOptions(): Options {
@@ -40,6 +42,7 @@ function parseOptions(): Options {
       repeat: { type: 'string', default: '1' },
       'warm-up': { type: 'string', default: '1000' },
       json: { type: 'string' },
+      walls: { type: 'boolean', default: false },
     },
   })
   const positive = (text: string) => {
@@ -53,6 +56,7 @@ function parseOptions(): Options {
     repeat: positive(values.repeat),
     warmUp: positive(values['warm-up']),
     json: values.json,
+    walls: values.walls,
   }
 }
 
@@ -77,17 +81,18 @@ async function main(options: Options, signal: AbortSignal): Promise<boolean> {
       const name = `bench_${round}_${lanes}`
       const load = await measureLoad()
       const raw = await measureRaw(receiverUrl, options, signal)
-      const measured = await measureEndToEnd({
-        serverUrl: server.url,
-        receiverUrl,
-        name,
-        lanes,
-        deliveries,
-        warmUp,
-        logFile: join(dir, `${name}.log`),
-        signal,
-      })
-      parts.push({ lanes, deliveries, raw, load, measured })
+      const run = { serverUrl: server.url, receiverUrl, lanes, deliveries, warmUp, signal }
+      const measure = (isBare: boolean) => {
+        const database = isBare ? `${name}_bare` : name
+        const logFile = join(dir, `${database}.log`)
+        return measureEndToEnd({ ...run, name: database, logFile, isBare })
+      }
+      // In turns, so that a machine that gets slower or faster meanwhile favours neither.
+      const isBareFirst = options.walls && round % 2 === 0
+      const before = isBareFirst ? await measure(true) : null
+      const measured = await measure(false)
+      const bare = options.walls ? (before ?? (await measure(true))) : null
+      parts.push({ lanes, deliveries, raw, load, measured, bare })
     }
   }
   const { table, results, doubts } = makeReport(parts)

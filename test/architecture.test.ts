@@ -127,3 +127,19 @@ test.each(files)('%s opens no socket of its own', (file) => {
   if (!MAY_OPEN_SOCKETS.has(file)) expect(sockets).toEqual([])
   expect(text, 'the global fetch').not.toMatch(/(?<![.\w])fetch\(/)
 })
+
+/** What sees every org: the installation itself, never what serves one org's request. */
+const MAY_SEE_ALL_ORGS = new Set([
+  'src/auth/orgs.ts',
+  'src/db/data-keys.ts',
+  'src/db/pool.ts',
+  'src/service/api.ts',
+  'src/service/resources.ts',
+])
+
+test.each(files)('%s reaches an org’s rows through that org alone', (file) => {
+  const text = readFileSync(file, 'utf8')
+  const takesAll =
+    /import (?:type )?\{[^}]*\bDb\b[^}]*\} from '[^']*\/pool\.ts'|resources\.db|\bdb: Db\b/
+  if (takesAll.test(text)) expect(MAY_SEE_ALL_ORGS).toContain(file)
+})

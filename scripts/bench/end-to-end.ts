@@ -22,6 +22,8 @@ export interface Run {
   readonly deliveries: number
   readonly warmUp: number
   readonly logFile: string
+  /** Without the walls: no guard, no row-level security, no encryption. To see what they cost. */
+  readonly isBare: boolean
   readonly signal: AbortSignal
 }
 
@@ -48,7 +50,8 @@ export async function measureEndToEnd(run: Run): Promise<Measured> {
   stack.defer(() => pool.end())
   const control = makeControl(run.receiverUrl)
   await control.trust(await subscribeLanes(pool, { ...run, databaseUrl: url, masterKey }))
-  await pool.query('checkpoint')
+  if (run.isBare) await openTables(pool)
+  await checkpoint(run.serverUrl)
   const worker = stack.use(startWorker(run, url, masterKey))
   const finish = () => untilNothingIsOwed(pool, worker, run.signal)
 
@@ -71,8 +74,9 @@ export async function measureEndToEnd(run: Run): Promise<Measured> {
 /** The product as shipped: what is not set here has its default. */
 function startWorker(run: Run, databaseUrl: string, masterKey: string): Child<never> {
   return startChild({
-    script: 'src/main.ts',
-    args: ['worker'],
+    ...(run.isBare
+      ? { script: 'scripts/bench/bare-worker.ts' }
+      : { script: 'src/main.ts', args: ['worker'] }),
     env: {
       DATABASE_URL: databaseUrl,
       MASTER_KEY: masterKey,
@@ -86,17 +90,44 @@ function startWorker(run: Run, databaseUrl: string, masterKey: string): Child<ne
   })
 }
 
+/** Of a login that owns it and is no superuser, as in production: row-level security is real for it. */
 async function createDatabase(serverUrl: string, name: string): Promise<string> {
+  const password = randomBytes(12).toString('hex')
+  await asAdmin(serverUrl, `create role ${name} login createrole password '${password}'`)
+  await asAdmin(serverUrl, `create database ${name} owner ${name}`)
+  const url = new URL(serverUrl)
+  url.username = name
+  url.password = password
+  url.pathname = `/${name}`
+  return url.href
+}
+
+async function asAdmin(serverUrl: string, statement: string): Promise<void> {
   const client = new pg.Client(serverUrl)
   await client.connect()
   try {
-    await client.query(`create database ${name}`)
+    await client.query(statement)
   } finally {
     await client.end()
   }
-  const url = new URL(serverUrl)
-  url.pathname = `/${name}`
-  return url.href
+}
+
+const checkpoint = (serverUrl: string) => asAdmin(serverUrl, 'checkpoint')
+
+/** Takes row-level security off every table. */
+async function openTables(pool: pg.Pool): Promise<void> {
+  await pool.query(`
+    do $$
+    declare
+      closed regclass;
+    begin
+      for closed in
+        select oid::regclass from pg_class where relnamespace = 'patchbay'::regnamespace and relrowsecurity
+      loop
+        execute format('alter table %s disable row level security, no force row level security', closed);
+      end loop;
+    end
+    $$`)
 }
 
 /** One transaction that emits `count` events, the lanes in turn. Returns when its commit was sent. */

@@ -10,12 +10,15 @@ import { makeSubscriptions } from '../../src/integrations/subscriptions.ts'
 import { findProvider, getProvider } from '../../src/providers/registry.ts'
 import { openKeyring } from '../../src/security/keyring.ts'
 import { laneType, ORG } from './body.ts'
+import { plainKeyring } from './plain-keyring.ts'
 
 export interface LanesOptions {
   readonly databaseUrl: string
   readonly lanes: number
   readonly masterKey: string
   readonly receiverUrl: string
+  /** Nothing is encrypted. */
+  readonly isBare: boolean
 }
 
 /**
@@ -25,12 +28,14 @@ export interface LanesOptions {
  */
 export async function subscribeLanes(
   pool: pg.Pool,
-  { databaseUrl, lanes, masterKey, receiverUrl }: LanesOptions,
+  { databaseUrl, lanes, masterKey, receiverUrl, isBare }: LanesOptions,
 ): Promise<Record<string, string>> {
   const db = makeDb(pool)
   const newId = makeNewId({ nowMs: Date.now, randomBytes })
   const store = makeDataKeyStore(db)
-  const keyring = await openKeyring({ masterKey: new Secret(masterKey), store, newId })
+  const keyring = isBare
+    ? plainKeyring
+    : await openKeyring({ masterKey: new Secret(masterKey), store, newId })
   const provider = getProvider('generic-webhook')
   const { key, name, description } = provider.manifest
   await pool.query('insert into patchbay.orgs (id, name) values ($1, $1)', [ORG])
