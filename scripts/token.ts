@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util'
-import { SignJWT } from 'jose'
+import { decodeJwt, SignJWT } from 'jose'
 import pg from 'pg'
 import { ROLES, type Role } from '../src/auth/permissions.ts'
+import { MAX_LIFETIME_S } from '../src/auth/token.ts'
 import { ConfigError, parseConfig } from '../src/config.ts'
 import { isOrgId } from '../src/core/id.ts'
 import { migrate } from '../src/db/migrate.ts'
@@ -36,15 +37,21 @@ async function main(): Promise<void> {
   if (secret === undefined) {
     throw new ConfigError(['AUTH_JWKS_URL: tokens come from your identity provider, not from here'])
   }
-  if (role !== null && values.org !== undefined) await addMember(values.org, values.user, role)
+  const typ = config.AUTH_TOKEN_TYPE
   const jwt = new SignJWT(values.superadmin ? { isSuperadmin: true } : {})
-    .setProtectedHeader({ alg: 'HS256' })
+    .setProtectedHeader({ alg: 'HS256', ...(typ === undefined ? {} : { typ }) })
     .setSubject(values.user)
     .setIssuedAt()
     .setExpirationTime(values.expires)
   if (config.AUTH_ISSUER !== undefined) jwt.setIssuer(config.AUTH_ISSUER)
   if (config.AUTH_AUDIENCE !== undefined) jwt.setAudience(config.AUTH_AUDIENCE)
-  console.log(await jwt.sign(new TextEncoder().encode(secret.reveal())))
+  const token = await jwt.sign(new TextEncoder().encode(secret.reveal()))
+  const { exp = 0, iat = 0 } = decodeJwt(token)
+  if (exp - iat > MAX_LIFETIME_S) {
+    throw new ConfigError(['--expires: a token lives for 24 hours at most'])
+  }
+  if (role !== null && values.org !== undefined) await addMember(values.org, values.user, role)
+  console.log(token)
 }
 
 function parseRole(role: string | undefined): Role | null {

@@ -67,6 +67,9 @@ test.each([
   ['DATABASE_URL', 'db'],
   ['AUTH_JWKS_URL', 'ftp://id'],
   ['AUTH_JWT_SECRET', 'short'],
+  ['AUTH_JWT_SECRET', 's'.repeat(31)],
+  ['AUTH_JWT_SECRET', 'ß'.repeat(15)],
+  ['AUTH_TOKEN_TYPE', 'at jwt'],
   ['AUTH_ORG_CLAIM', 'a b'],
   ['MASTER_KEY', 'x'],
   ['MASTER_KEY', Buffer.alloc(31).toString('base64')],
@@ -83,6 +86,10 @@ test.each([
   const problems = problemsOf({ [name]: value })
   expect(problems).toEqual([expect.stringMatching(`^${name}: \\S`)])
   expect(problems.join()).not.toContain('\n')
+})
+
+test('a shared secret is measured in bytes', () => {
+  expect(problemsOf({ AUTH_JWT_SECRET: 'ß'.repeat(16) })).toEqual([])
 })
 
 test('several wrong values are told at once, a line each', () => {

@@ -39,7 +39,7 @@ export const settings = z.object({
     .describe("The identity provider's JWKS: tokens are checked against its public keys."),
   AUTH_JWT_SECRET: z
     .string()
-    .min(32, 'must have at least 32 characters')
+    .refine((text) => Buffer.byteLength(text) >= 32, 'must have at least 32 bytes')
     .pipe(secretText)
     .optional()
     .describe(
@@ -47,6 +47,13 @@ export const settings = z.object({
     ),
   AUTH_ISSUER: z.string().min(1).optional().describe('The `iss` every token must carry, if set.'),
   AUTH_AUDIENCE: z.string().min(1).optional().describe('The `aud` every token must carry, if set.'),
+  AUTH_TOKEN_TYPE: z
+    .string()
+    .regex(/^[A-Za-z0-9.+/-]+$/, 'must be the type of a token, like at+jwt')
+    .optional()
+    .describe(
+      'The `typ` every token must carry in its header, like `at+jwt`. Unset: any; then `AUTH_AUDIENCE` must be an API, not a client id, or an ID token passes too.',
+    ),
   AUTH_ORG_CLAIM: z
     .string()
     .regex(/^[A-Za-z0-9_:./-]+$/, 'must be the name of a claim, like orgs')

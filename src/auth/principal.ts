@@ -4,12 +4,32 @@ import { orgMembers, orgs } from '../db/schema.ts'
 import type { InOrg } from '../db/tenants.ts'
 import { grantsOf, type Permission, type Requirement } from './permissions.ts'
 
+const MAX_USER_ID_LENGTH = 256
+const KEY_PREFIX = 'key:'
+
 /** Who is asking. */
 export interface Principal {
+  /** A key has no membership: it may do what `claimed` says, in its one org. */
+  readonly kind: 'user' | 'key'
   readonly id: string
   readonly isSuperadmin: boolean
   /** Permissions per org that the token itself grants, where the operator lets it. */
   readonly claimed: ReadonlyMap<string, readonly Permission[]>
+}
+
+/**
+ * Whether a text can be the id of a user: storable as it is, so that no two become one, and none is the id of an API key's
+ * principal.
+ */
+export function isUserId(text: unknown): text is string {
+  return (
+    typeof text === 'string' &&
+    text.length >= 1 &&
+    text.length <= MAX_USER_ID_LENGTH &&
+    text.isWellFormed() &&
+    !/\p{Cc}/u.test(text) &&
+    !text.startsWith(KEY_PREFIX)
+  )
 }
 
 export type Authorize = (

@@ -1,137 +1,369 @@
-import { createServer } from 'node:http'
-import { exportJWK, generateKeyPair, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createHmac, generateKeyPairSync, type KeyObject, sign as signBytes } from 'node:crypto'
+import { describe, expect, test } from 'vitest'
 import { Secret } from '../core/secret.ts'
-import { makeVerifyToken, type TokenOptions } from './token.ts'
+import { makeJwks } from './jwks.ts'
+import { makeVerifyToken, type TokenOptions, type VerifyToken } from './token.ts'
 
-const SECRET = 'a shared secret of more than thirty-two bytes'
-const NOBODY: Pick<
-  TokenOptions,
-  'jwksUrl' | 'secret' | 'issuer' | 'audience' | 'orgClaim' | 'fetch'
-> = {
-  jwksUrl: undefined,
-  secret: undefined,
-  issuer: undefined,
-  audience: undefined,
-  orgClaim: undefined,
-  fetch,
+const NOW_S = 1_800_000_000
+const DAY_S = 86_400
+const SECRET = new Secret('a shared secret of more than thirty-two bytes')
+const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+
+type Json = Readonly<Record<string, unknown>>
+
+const part = (json: unknown) => Buffer.from(JSON.stringify(json)).toString('base64url')
+const live = { sub: 'ada', exp: NOW_S + 300 }
+
+/** By the shared secret, whatever the header says. */
+function bySecret(claims: unknown, header: Json = { alg: 'HS256' }, secret = SECRET.reveal()) {
+  const signed = `${part(header)}.${part(claims)}`
+  return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`
 }
 
-function signHs(claims: JWTPayload, expires: string | number = '1h', secret = SECRET) {
-  const jwt = new SignJWT(claims).setProtectedHeader({ alg: 'HS256' })
-  return jwt.setExpirationTime(expires).sign(new TextEncoder().encode(secret))
+/** By a private key, whatever the header says. */
+function byKey(claims: unknown, header: Json, key: KeyObject = rsa.privateKey) {
+  const signed = `${part(header)}.${part(claims)}`
+  const signature = signBytes('sha256', Buffer.from(signed), { key, dsaEncoding: 'ieee-p1363' })
+  return `${signed}.${signature.toString('base64url')}`
 }
 
-const now = () => Math.floor(Date.now() / 1000)
+function makeVerify(options: Partial<TokenOptions> = {}): VerifyToken {
+  return makeVerifyToken({
+    keys: SECRET,
+    issuer: undefined,
+    audience: undefined,
+    type: undefined,
+    orgClaim: undefined,
+    nowMs: () => NOW_S * 1000,
+    ...options,
+  })
+}
+
+/** Against published keys, with a list of every URL that was asked. */
+function openVerify(keys: readonly Json[], options: Partial<TokenOptions> = {}) {
+  const asked: string[] = []
+  const find = makeJwks({
+    url: 'https://idp.example.com/jwks',
+    fetch: (url) => {
+      asked.push(String(url))
+      return Promise.resolve(Response.json({ keys }))
+    },
+    nowMs: () => 0,
+    log: { warn: () => undefined, info: () => undefined },
+  })
+  return { asked, verify: makeVerify({ keys: find, ...options }) }
+}
+
+const publish = (key: KeyObject, kid?: string) => ({ ...key.export({ format: 'jwk' }), kid })
+const KEYS = [publish(rsa.publicKey, 'rsa'), publish(ec.publicKey, 'ec')]
+
+async function isRefused(verify: VerifyToken, token: string): Promise<void> {
+  await expect(verify(token)).rejects.toMatchObject({
+    code: 'UNAUTHENTICATED',
+    message: 'A valid bearer token is needed.',
+  })
+}
 
 describe('a token signed by the shared secret', () => {
-  const verify = makeVerifyToken({ ...NOBODY, secret: new Secret(SECRET) })
+  const verify = makeVerify()
 
   test('says who is asking', async () => {
-    const principal = await verify(await signHs({ sub: 'ada', isSuperadmin: true }))
-    expect(principal).toMatchObject({ id: 'ada', isSuperadmin: true })
-  })
-
-  test('makes no super-admin by a claim that only looks true', async () => {
-    const principal = await verify(await signHs({ sub: 'ada', isSuperadmin: 'true' }))
-    expect(principal.isSuperadmin).toBe(false)
-  })
-
-  test('may be thirty seconds over, and not more', async () => {
-    await expect(verify(await signHs({ sub: 'ada' }, now() - 25))).resolves.toMatchObject({
+    expect(await verify(bySecret({ ...live, isSuperadmin: true }))).toEqual({
+      kind: 'user',
       id: 'ada',
-    })
-    await expect(verify(await signHs({ sub: 'ada' }, now() - 40))).rejects.toMatchObject({
-      code: 'UNAUTHENTICATED',
+      isSuperadmin: true,
+      claimed: new Map(),
     })
   })
 
-  test.each([
-    ['another secret', () => signHs({ sub: 'ada' }, '1h', SECRET.toUpperCase())],
-    ['no user', () => signHs({})],
-    ['an empty user', () => signHs({ sub: '' })],
-    ['an end that is no time', () => signHs({ sub: 'ada', exp: 1 }, Number.MAX_VALUE)],
-    ['no signature', async () => new UnsecuredJWT({ sub: 'ada', exp: now() + 60 }).encode()],
-    [
-      'no end',
-      async () =>
-        new SignJWT({ sub: 'ada' })
-          .setProtectedHeader({ alg: 'HS256' })
-          .sign(new TextEncoder().encode(SECRET)),
-    ],
-    ['over 8 KiB', () => signHs({ sub: 'ada', filler: 'x'.repeat(8192) })],
-    ['a trailing newline', async () => `${await signHs({ sub: 'ada' })}\n`],
-    ['garbage', async () => 'a.b.c'],
-  ])('is refused with %s', async (_, make) => {
-    await expect(verify(await make())).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
+  test.each(['true', 1, {}, null])('makes no super-admin by %j', async (isSuperadmin) => {
+    expect((await verify(bySecret({ ...live, isSuperadmin }))).isSuperadmin).toBe(false)
   })
 
-  test('must carry the issuer and audience that are configured', async () => {
-    const strict = makeVerifyToken({
-      ...NOBODY,
-      secret: new Secret(SECRET),
-      issuer: 'https://idp.test',
-      audience: 'patchbay',
-    })
-    const right = { sub: 'ada', iss: 'https://idp.test', aud: 'patchbay' }
-    await expect(strict(await signHs(right))).resolves.toMatchObject({ id: 'ada' })
-    await expect(strict(await signHs({ ...right, aud: 'other' }))).rejects.toThrow()
-    await expect(strict(await signHs({ ...right, iss: 'https://other.test' }))).rejects.toThrow()
+  test.each<[string, string]>([
+    ['another secret', bySecret(live, { alg: 'HS256' }, 'A shared secret of thirty-two bytes')],
+    ['an empty secret', bySecret(live, { alg: 'HS256' }, '')],
+    ['another algorithm', bySecret(live, { alg: 'HS512' })],
+    ['an algorithm in lower case', bySecret(live, { alg: 'hs256' })],
+    ['a list of algorithms', bySecret(live, { alg: ['HS256'] })],
+    ['no algorithm', bySecret(live, { alg: 'none' })],
+    ['no signature', `${part({ alg: 'none' })}.${part(live)}.`],
+    ['crit', bySecret(live, { alg: 'HS256', crit: ['b64'], b64: true })],
+    ['a list of claims', bySecret([live])],
+    ['no claims', bySecret(null)],
+    ['over 8 KiB', bySecret({ ...live, filler: 'x'.repeat(8192) })],
+    ['garbage', 'a.b.c'],
+  ])('is refused with %s', (_, token) => isRefused(verify, token))
+
+  test.each([undefined, null, '', 1, ['ada'], 'x'.repeat(257), 'a\0b', 'a\ud800', 'key:0190'])(
+    'names a user by a text that can be stored, and not by %j',
+    async (sub) => {
+      await isRefused(verify, bySecret({ ...live, sub }))
+    },
+  )
+
+  test('is of any spelling only what base64url allows', async () => {
+    const token = bySecret(live)
+    for (const wrong of [
+      `${token}\n`,
+      ` ${token}`,
+      `${token}==`,
+      token.replaceAll('.', '%2E'),
+      `${token}.`,
+      `.${token}`,
+      token.slice(0, token.lastIndexOf('.')),
+      `${part({ alg: 'HS256' })}=.${token.slice(token.indexOf('.') + 1)}`,
+    ]) {
+      await isRefused(verify, wrong)
+    }
   })
 
-  test('grants permissions in orgs only where the operator lets a claim do so', async () => {
-    const token = await signHs({
-      sub: 'ada',
-      orgs: { acme: ['org:chat', 'org:everything'], other: 'org:chat' },
-    })
-    const generous = makeVerifyToken({ ...NOBODY, secret: new Secret(SECRET), orgClaim: 'orgs' })
-    expect([...(await generous(token)).claimed]).toEqual([['acme', ['org:chat']]])
-    expect((await verify(token)).claimed.size).toBe(0)
+  test('may be spelled in a second way, and says the same', async () => {
+    const token = bySecret(live)
+    const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+    const last = alphabet.indexOf(token.at(-1) ?? '')
+    const respelled = token.slice(0, -1) + alphabet.charAt(last ^ 1)
+    expect(respelled).not.toBe(token)
+    expect(await verify(respelled)).toEqual(await verify(token))
   })
 })
 
-describe('a token checked against a JWKS', () => {
-  let stop: () => void
-  let jwksUrl: string
-  let sign: (claims: JWTPayload) => Promise<string>
-  let requests = 0
+describe('the times of a token', () => {
+  const verify = makeVerify()
+  const holds = (times: Json) => verify(bySecret({ sub: 'ada', ...times }))
+  const soon = NOW_S + 300
 
-  beforeAll(async () => {
-    const { publicKey, privateKey } = await generateKeyPair('RS256')
-    const jwk = { ...(await exportJWK(publicKey)), kid: 'one', alg: 'RS256' }
-    const server = createServer((_, response) => {
-      requests += 1
-      response.setHeader('content-type', 'application/json')
-      response.end(JSON.stringify({ keys: [jwk] }))
-    })
-    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
-    const address = server.address()
-    jwksUrl = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/jwks`
-    stop = () => server.close()
-    sign = (claims) =>
-      new SignJWT(claims)
-        .setProtectedHeader({ alg: 'RS256', kid: 'one' })
-        .setExpirationTime('1h')
-        .sign(privateKey)
-  })
-  afterAll(() => stop())
-
-  test('holds, and the keys are fetched once', async () => {
-    const verify = makeVerifyToken({ ...NOBODY, jwksUrl })
-    await verify(await sign({ sub: 'ada' }))
-    await expect(verify(await sign({ sub: 'bob' }))).resolves.toMatchObject({ id: 'bob' })
-    expect(requests).toBe(1)
+  test('it may be over for thirty seconds, exclusive', async () => {
+    await expect(holds({ exp: NOW_S - 29 })).resolves.toMatchObject({ id: 'ada' })
+    await isRefused(verify, bySecret({ sub: 'ada', exp: NOW_S - 30 }))
+    await isRefused(verify, bySecret({ sub: 'ada', exp: NOW_S - 31 }))
   })
 
-  test('is refused when it is signed by a shared secret', async () => {
-    const verify = makeVerifyToken({ ...NOBODY, jwksUrl })
-    await expect(verify(await signHs({ sub: 'ada' }))).rejects.toMatchObject({
-      code: 'UNAUTHENTICATED',
-    })
+  test('it may begin in thirty seconds', async () => {
+    for (const claim of ['nbf', 'iat']) {
+      await expect(holds({ exp: soon, [claim]: NOW_S + 30 })).resolves.toMatchObject({ id: 'ada' })
+      await isRefused(verify, bySecret({ sub: 'ada', exp: soon, [claim]: NOW_S + 31 }))
+    }
   })
 
-  test('is nobody’s fault while the keys cannot be fetched', async () => {
-    const verify = makeVerifyToken({ ...NOBODY, jwksUrl: 'http://127.0.0.1:1/jwks' })
-    await expect(verify(await sign({ sub: 'ada' }))).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+  test('it lives for a day from when it was issued', async () => {
+    await expect(holds({ iat: NOW_S, exp: NOW_S + DAY_S })).resolves.toMatchObject({ id: 'ada' })
+    await expect(holds({ iat: soon - DAY_S, exp: soon })).resolves.toMatchObject({ id: 'ada' })
+    await isRefused(verify, bySecret({ sub: 'ada', iat: NOW_S, exp: NOW_S + DAY_S + 1 }))
+    await isRefused(verify, bySecret({ sub: 'ada', iat: NOW_S - 2 * DAY_S, exp: soon }))
+  })
+
+  test('one that does not say when it was issued ends within a day from now, and the skew', async () => {
+    await expect(holds({ exp: NOW_S + DAY_S + 30 })).resolves.toMatchObject({ id: 'ada' })
+    await isRefused(verify, bySecret({ sub: 'ada', exp: NOW_S + DAY_S + 31 }))
+    await isRefused(verify, bySecret({ sub: 'ada', exp: soon * 1000 }))
+  })
+
+  test.each([
+    undefined,
+    null,
+    'soon',
+    String(soon),
+    [soon],
+    { soon },
+    true,
+    soon + 0.5,
+    Number.MAX_VALUE,
+  ])('it ends at a whole number, not %j', (exp) => isRefused(verify, bySecret({ sub: 'ada', exp })))
+
+  test.each(['1e400', '-1e400'])('%s is no time', async (text) => {
+    for (const claims of [
+      `"exp":${text}`,
+      `"exp":${soon},"iat":${text}`,
+      `"exp":${soon},"nbf":${text}`,
+    ]) {
+      const signed = `${part({ alg: 'HS256' })}.${Buffer.from(`{"sub":"ada",${claims}}`).toString('base64url')}`
+      const signature = createHmac('sha256', SECRET.reveal()).update(signed).digest('base64url')
+      await isRefused(verify, `${signed}.${signature}`)
+    }
+  })
+
+  test.each([null, '1', [1], {}, true])(
+    'it begins and was issued at a number, not %j',
+    async (time) => {
+      await isRefused(verify, bySecret({ ...live, nbf: time }))
+      await isRefused(verify, bySecret({ ...live, iat: time }))
+    },
+  )
+})
+
+describe('what the operator asks of tokens', () => {
+  const issuer = 'https://idp.example.com/'
+  const verify = makeVerify({ issuer, audience: 'patchbay' })
+  const right = { ...live, iss: issuer, aud: 'patchbay' }
+
+  test('the issuer and audience that are set, the audience also among others', async () => {
+    for (const aud of ['patchbay', ['patchbay'], ['other', 'patchbay']]) {
+      await expect(verify(bySecret({ ...right, aud }))).resolves.toMatchObject({ id: 'ada' })
+    }
+  })
+
+  test.each([
+    undefined,
+    null,
+    '',
+    '*',
+    'Patchbay',
+    'patchbay ',
+    [],
+    ['other'],
+    [['patchbay']],
+    ['patchbay', ['x']],
+    { 0: 'patchbay' },
+    { patchbay: true },
+  ])('no audience like %j', (aud) => isRefused(verify, bySecret({ ...right, aud })))
+
+  test.each([
+    undefined,
+    null,
+    'https://idp.example.com',
+    'https://idp.example.com/ ',
+    'https://idp.example.com.evil.example/',
+    'HTTPS://idp.example.com/',
+    [issuer],
+  ])('no issuer like %j', (iss) => isRefused(verify, bySecret({ ...right, iss })))
+
+  test('the type that is set, in any case and with or without "application/"; unset, any', async () => {
+    const typed = makeVerify({ type: 'at+jwt' })
+    for (const typ of ['at+jwt', 'AT+JWT', 'application/at+jwt']) {
+      await expect(typed(bySecret(live, { alg: 'HS256', typ }))).resolves.toMatchObject({
+        id: 'ada',
+      })
+    }
+    for (const typ of [undefined, 'JWT', 'id+jwt', '', 1, ['at+jwt']]) {
+      await isRefused(typed, bySecret(live, { alg: 'HS256', typ }))
+    }
+    await expect(makeVerify()(bySecret(live, { alg: 'HS256', typ: 'JWT' }))).resolves.toBeDefined()
+  })
+})
+
+describe('what a token grants in orgs', () => {
+  const verify = makeVerify({ orgClaim: 'orgs' })
+  const claimed = async (orgs: unknown) => [...(await verify(bySecret({ ...live, orgs }))).claimed]
+
+  test('is nothing where the operator lets no claim grant', async () => {
+    const { claimed: none } = await makeVerify()(
+      bySecret({ ...live, orgs: { acme: ['org:chat'] } }),
+    )
+    expect(none.size).toBe(0)
+  })
+
+  test('is what a list names exactly', async () => {
+    expect(await claimed({ acme: ['org:chat', 'org:everything', 'org:tools:use'], b: [] })).toEqual(
+      [
+        ['acme', ['org:chat', 'org:tools:use']],
+        ['b', []],
+      ],
+    )
+  })
+
+  test.each([
+    'org:chat',
+    ['org:chat '],
+    [' org:chat'],
+    ['ORG:CHAT'],
+    ['org:*'],
+    ['*'],
+    ['org:chat:own'],
+    ['org:chat,org:tools:use'],
+    [['org:chat']],
+    [{ name: 'org:chat' }],
+    { 'org:chat': true },
+    true,
+    null,
+    ['org:members:manage'],
+  ])('is nothing for %j', async (granted) => {
+    expect(await claimed({ acme: granted })).toEqual([['acme', []]])
+  })
+
+  test.each([undefined, null, 'acme', ['acme'], [['acme', ['org:chat']]], 1, true])(
+    'is nothing anywhere where the claim is %j',
+    async (orgs) => {
+      expect(await claimed(orgs)).toEqual([])
+    },
+  )
+})
+
+describe('a token checked against published keys', () => {
+  const header = { alg: 'RS256', kid: 'rsa' }
+
+  test('holds by the key that its kid names', async () => {
+    const { verify, asked } = openVerify(KEYS)
+    await expect(verify(byKey(live, header))).resolves.toMatchObject({ id: 'ada' })
+    const ofEc = byKey(live, { alg: 'ES256', kid: 'ec' }, ec.privateKey)
+    await expect(verify(ofEc)).resolves.toMatchObject({ id: 'ada' })
+    expect(asked).toEqual(['https://idp.example.com/jwks'])
+  })
+
+  test('without kid it holds only where one key is published', async () => {
+    const { verify } = openVerify(KEYS.slice(0, 1))
+    await expect(verify(byKey(live, { alg: 'RS256' }))).resolves.toMatchObject({ id: 'ada' })
+    await isRefused(openVerify(KEYS).verify, byKey(live, { alg: 'RS256' }))
+  })
+
+  const publicPem = rsa.publicKey.export({ format: 'pem', type: 'spki' }).toString()
+  test.each<[string, string]>([
+    ['the public key as a shared secret', bySecret(live, { alg: 'HS256', kid: 'rsa' }, publicPem)],
+    ['a shared secret', bySecret(live, { alg: 'HS256', kid: 'rsa' })],
+    ['another key', byKey(live, header, stranger.privateKey)],
+    ['the key of another kind', byKey(live, { alg: 'RS256', kid: 'ec' })],
+    ['an algorithm that the key is not for', byKey(live, { alg: 'PS256', kid: 'rsa' })],
+    ['another hash', byKey(live, { alg: 'RS512', kid: 'rsa' })],
+    ['no algorithm', byKey(live, { alg: 'none', kid: 'rsa' })],
+    ['a kid nobody knows', byKey(live, { alg: 'RS256', kid: 'nobody' })],
+    ['crit', byKey(live, { ...header, crit: ['x'], x: 1 })],
+    ['unencoded claims', byKey(live, { ...header, crit: ['b64'], b64: false })],
+  ])('is refused with %s', (_, token) => isRefused(openVerify(KEYS).verify, token))
+
+  test.each([
+    1,
+    null,
+    true,
+    ['rsa'],
+    { kid: 'rsa' },
+    '',
+    'rsa ',
+    'RSA',
+    'constructor',
+    '__proto__',
+    '../../../dev/null',
+    "rsa' or 1=1 --",
+    'https://evil.example/jwks',
+    'rsa\0',
+    'r'.repeat(129),
+  ])('is refused with the kid %j, and nothing else is asked', async (kid) => {
+    const { verify, asked } = openVerify(KEYS)
+    await isRefused(verify, byKey(live, { alg: 'RS256', kid }))
+    expect(asked.filter((url) => url !== 'https://idp.example.com/jwks')).toEqual([])
+  })
+
+  test.each<[string, Json]>([
+    ['jku', { jku: 'https://evil.example/jwks' }],
+    ['x5u', { x5u: 'http://169.254.169.254/' }],
+    ['jwk', { jwk: publish(stranger.publicKey, 'rsa') }],
+    ['x5c', { x5c: ['AAAA'] }],
+  ])('takes no key from %s, and asks nobody for it', async (_, extra) => {
+    const { verify, asked } = openVerify(KEYS)
+    await expect(verify(byKey(live, { ...header, ...extra }))).resolves.toMatchObject({ id: 'ada' })
+    await isRefused(verify, byKey(live, { ...header, ...extra }, stranger.privateKey))
+    expect(asked).toEqual(['https://idp.example.com/jwks'])
+  })
+
+  test('of a weak key is refused like any other', async () => {
+    const weak = generateKeyPairSync('rsa', { modulusLength: 1024 })
+    const { verify } = openVerify([publish(weak.publicKey, 'rsa')])
+    await isRefused(verify, byKey(live, header, weak.privateKey))
+  })
+
+  test('is unavailable only where that is what the keys are', async () => {
+    const broken = makeVerify({ keys: () => Promise.reject(new TypeError('broken')) })
+    await isRefused(broken, byKey(live, header))
   })
 })

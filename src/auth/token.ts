@@ -1,111 +1,123 @@
-import { createRemoteJWKSet, customFetch, type JWTPayload, jwtVerify } from 'jose'
+import { type JWTHeaderParameters, type JWTPayload, jwtVerify } from 'jose'
 import { AppError } from '../core/error.ts'
 import type { Secret } from '../core/secret.ts'
+import type { FindPublishedKey } from './jwks.ts'
 import { isPermission, type Permission } from './permissions.ts'
-import type { Principal } from './principal.ts'
+import { isUserId, type Principal } from './principal.ts'
+import { ASYMMETRIC_ALGORITHMS } from './published-keys.ts'
 
 const MAX_TOKEN_BYTES = 8192
 const TOKEN = /^[\w-]+\.[\w-]+\.[\w-]+$/
-const CLOCK_TOLERANCE_S = 30
-const MAX_USER_ID_LENGTH = 256
+const KID = /^[\x21-\x7e]{1,128}$/
+const SKEW_S = 30
 
-/** Asymmetric only: with published keys an HMAC token would be signed by a key that everybody has. */
-const JWKS_ALGORITHMS = [
-  'RS256',
-  'RS384',
-  'RS512',
-  'PS256',
-  'PS384',
-  'PS512',
-  'ES256',
-  'ES384',
-  'ES512',
-  'EdDSA',
-]
+/** How long a token may live: one that is stolen is of use for a day at most. */
+export const MAX_LIFETIME_S = 86_400
 
 export interface TokenOptions {
-  readonly jwksUrl: string | undefined
-  readonly secret: Secret | undefined
+  /** Either what the identity provider publishes or the one shared secret, never both. */
+  readonly keys: FindPublishedKey | Secret
   readonly issuer: string | undefined
   readonly audience: string | undefined
+  /** What `typ` of the header must say, like `at+jwt`; undefined: anything. */
+  readonly type: string | undefined
   /** Claim that may grant permissions per org; undefined: none does. */
   readonly orgClaim: string | undefined
-  /** For the JWKS. */
-  readonly fetch: typeof fetch
+  readonly nowMs: () => number
 }
 
 export type VerifyToken = (token: string) => Promise<Principal>
 
+type Verify = (token: string, now: Date) => Promise<JWTPayload>
+
 /**
- * Checks a JWT and says who is asking.
+ * Checks a JWT and says who is asking. Nothing is remembered of the token's text: it can be spelled in several ways.
  *
  * @throws AppError `UNAUTHENTICATED` for every token that does not hold, with one text for all; `UNAVAILABLE` when the
- *   identity provider's keys cannot be fetched
+ *   identity provider's keys have been out of reach for too long
  */
 export function makeVerifyToken(options: TokenOptions): VerifyToken {
   const verify = makeVerify(options)
   return async (token) => {
     if (token.length > MAX_TOKEN_BYTES || !TOKEN.test(token)) throw unauthenticated()
-    const payload = await verify(token).catch((error: unknown) => {
+    const now = new Date(options.nowMs())
+    const payload = await verify(token, now).catch((error: unknown) => {
       throw error instanceof AppError ? error : unauthenticated(error)
     })
+    if (!isTimely(payload, now.getTime() / 1000)) throw unauthenticated()
     return toPrincipal(payload, options.orgClaim)
   }
 }
 
-function makeVerify(options: TokenOptions): (token: string) => Promise<JWTPayload> {
+function makeVerify({ keys, issuer, audience, type }: TokenOptions): Verify {
   const checks = {
     requiredClaims: ['sub', 'exp'],
-    clockTolerance: CLOCK_TOLERANCE_S,
-    ...(options.issuer === undefined ? {} : { issuer: options.issuer }),
-    ...(options.audience === undefined ? {} : { audience: options.audience }),
+    clockTolerance: SKEW_S,
+    ...(issuer === undefined ? {} : { issuer }),
+    ...(audience === undefined ? {} : { audience }),
+    ...(type === undefined ? {} : { typ: type }),
   }
-  if (options.jwksUrl !== undefined) {
-    const keys = createRemoteJWKSet(new URL(options.jwksUrl), {
-      [customFetch]: orUnavailable(options.fetch),
-    })
-    const rules = { ...checks, algorithms: JWKS_ALGORITHMS }
-    return async (token) => (await jwtVerify(token, keys, rules)).payload
+  if (typeof keys === 'function') {
+    const rules = { ...checks, algorithms: ASYMMETRIC_ALGORITHMS }
+    const keyOf = async (header: JWTHeaderParameters) => {
+      refuseExtensions(header)
+      const { alg, kid } = header
+      if (kid !== undefined && !(typeof kid === 'string' && KID.test(kid))) throw unauthenticated()
+      const found = await keys(kid)
+      if (found === null || !found.algorithms.includes(alg)) throw unauthenticated()
+      return found.key
+    }
+    return async (token, now) =>
+      (await jwtVerify(token, keyOf, { ...rules, currentDate: now })).payload
   }
-  if (options.secret === undefined) throw new Error('neither a JWKS nor a secret is configured')
-  const key = new TextEncoder().encode(options.secret.reveal())
+  const key = new TextEncoder().encode(keys.reveal())
   const rules = { ...checks, algorithms: ['HS256'] }
-  return async (token) => (await jwtVerify(token, key, rules)).payload
+  const keyOf = (header: JWTHeaderParameters) => {
+    refuseExtensions(header)
+    return key
+  }
+  return async (token, now) =>
+    (await jwtVerify(token, keyOf, { ...rules, currentDate: now })).payload
+}
+
+/** `crit` demands what is not done here (RFC 7515 §4.1.11). `jku`, `jwk`, `x5u` and `x5c` are not looked at by anybody. */
+function refuseExtensions(header: JWTHeaderParameters): void {
+  if ('crit' in header || 'b64' in header) throw unauthenticated()
+}
+
+/** jose has compared `exp` and `nbf` with the clock; it takes any number for them, an infinite one too. */
+function isTimely({ exp, iat, nbf, aud }: JWTPayload, nowS: number): boolean {
+  const isAudience = !Array.isArray(aud) || aud.every((item) => typeof item === 'string')
+  if (!isAudience || !Number.isSafeInteger(exp) || exp === undefined) return false
+  if (!isTime(iat) || !isTime(nbf)) return false
+  if (iat === undefined) return exp - nowS <= MAX_LIFETIME_S + SKEW_S
+  return iat <= nowS + SKEW_S && exp - iat <= MAX_LIFETIME_S
+}
+
+function isTime(claim: number | undefined): boolean {
+  return claim === undefined || Math.abs(claim) <= Number.MAX_SAFE_INTEGER
 }
 
 function toPrincipal(payload: JWTPayload, orgClaim: string | undefined): Principal {
-  const { sub, exp } = payload
-  const isUser = typeof sub === 'string' && sub.length >= 1 && sub.length <= MAX_USER_ID_LENGTH
-  if (!isUser || !Number.isSafeInteger(exp)) throw unauthenticated()
+  const { sub } = payload
+  if (!isUserId(sub)) throw unauthenticated()
   return {
+    kind: 'user',
     id: sub,
     isSuperadmin: payload.isSuperadmin === true,
     claimed: orgClaim === undefined ? new Map() : claimedPermissions(payload[orgClaim]),
   }
 }
 
+/** Only the exact name of a permission in a list grants it; an org that is named with anything else is one without any. */
 function claimedPermissions(claim: unknown): Map<string, readonly Permission[]> {
   const claimed = new Map<string, readonly Permission[]>()
-  if (typeof claim !== 'object' || claim === null) return claimed
+  if (typeof claim !== 'object' || claim === null || Array.isArray(claim)) return claimed
   for (const [orgId, granted] of Object.entries(claim)) {
-    if (Array.isArray(granted)) {
-      claimed.set(orgId, granted.filter((item) => typeof item === 'string').filter(isPermission))
-    }
+    const named = Array.isArray(granted) ? granted.filter((item) => typeof item === 'string') : []
+    claimed.set(orgId, named.filter(isPermission))
   }
   return claimed
-}
-
-/** A failure to get the keys is nobody's bad token. */
-function orUnavailable(fetchKeys: typeof fetch): typeof fetch {
-  const unavailable = (cause?: unknown) =>
-    new AppError('UNAVAILABLE', 'The identity provider cannot be reached.', { cause })
-  return async (...request) => {
-    const response = await fetchKeys(...request).catch((error: unknown) => {
-      throw unavailable(error)
-    })
-    if (!response.ok) throw unavailable()
-    return response
-  }
 }
 
 export function unauthenticated(cause?: unknown): AppError {

@@ -2,6 +2,7 @@ import { sql } from 'drizzle-orm'
 import packageJson from '../../package.json' with { type: 'json' }
 import { makeAudit } from '../auth/audit.ts'
 import { makeIdempotency } from '../auth/idempotency.ts'
+import { makeJwks } from '../auth/jwks.ts'
 import { makeMembers } from '../auth/members.ts'
 import { makeOrgs } from '../auth/orgs.ts'
 import { makeAuthorize } from '../auth/principal.ts'
@@ -87,12 +88,12 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
     log,
     version: packageJson.version,
     verifyToken: makeVerifyToken({
-      jwksUrl: config.AUTH_JWKS_URL,
-      secret: await jwtSecret(config),
+      keys: await tokenKeys(config, egress.operatorFetch, log),
       issuer: config.AUTH_ISSUER,
       audience: config.AUTH_AUDIENCE,
+      type: config.AUTH_TOKEN_TYPE,
       orgClaim: config.AUTH_ORG_CLAIM,
-      fetch: egress.operatorFetch,
+      nowMs: Date.now,
     }),
     authorize: makeAuthorize({ inOrg }),
     idempotency: makeIdempotency({ inOrg, keyring, newId, log }),
@@ -128,6 +129,15 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
       }
     },
   })
+}
+
+/** What tokens are checked with: the identity provider's keys or the shared secret. */
+async function tokenKeys(config: Config, fetch: typeof globalThis.fetch, log: Log) {
+  const url = config.AUTH_JWKS_URL
+  if (url !== undefined) return makeJwks({ url, fetch, nowMs: () => performance.now(), log })
+  const secret = await jwtSecret(config)
+  if (secret === undefined) throw new Error('neither a JWKS nor a secret is configured')
+  return secret
 }
 
 function modelOf(config: Config, fetch: typeof globalThis.fetch): Model {
