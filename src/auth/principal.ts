@@ -32,6 +32,11 @@ export function isUserId(text: unknown): text is string {
   )
 }
 
+/** How an API key stands as a principal, in the audit log and wherever something is somebody's. */
+export function keyPrincipalId(keyId: string): string {
+  return KEY_PREFIX + keyId
+}
+
 export type Authorize = (
   principal: Principal,
   orgId: string,
@@ -58,10 +63,11 @@ export function makeAuthorize({ inOrg }: { readonly inOrg: InOrg }): Authorize {
     )
     if (row === undefined) throw notFound('org')
     if (principal.isSuperadmin) return
+    const role = principal.kind === 'user' ? row.role : null
     const claimed = principal.claimed.get(orgId)
-    if (row.role === null && claimed === undefined) throw notFound('org')
+    if (role === null && claimed === undefined) throw notFound('org')
     const granted: readonly Requirement[] = [
-      ...(row.role === null ? [] : grantsOf(row.role)),
+      ...(role === null ? [] : grantsOf(role)),
       ...(claimed ?? []),
     ]
     if (!granted.includes(requirement)) {

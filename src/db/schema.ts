@@ -44,6 +44,23 @@ export const orgMembers = patchbay.table(
   (table) => [primaryKey({ columns: [table.orgId, table.userId] })],
 )
 
+export const apiKeys = patchbay.table(
+  'api_keys',
+  {
+    orgId: text('org_id').notNull(),
+    id: uuid('id').notNull().default(newId),
+    name: text('name').notNull(),
+    permissions: text('permissions').array().notNull(),
+    hash: bytea('hash').notNull(),
+    hint: text('hint').notNull(),
+    createdBy: text('created_by').notNull(),
+    createdAt: createdAt(),
+    expiresAt: at('expires_at'),
+    lastUsedAt: at('last_used_at'),
+  },
+  (table) => [primaryKey({ columns: [table.orgId, table.id] })],
+)
+
 export const dataKeys = patchbay.table(
   'data_keys',
   {

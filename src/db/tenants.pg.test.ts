@@ -38,6 +38,10 @@ async function fill(orgId: string): Promise<void> {
   )
   const webhookId: string = webhook.rows[0].id
   await run(`insert into patchbay.org_members (org_id, user_id, role) values ($1, 'ann', 'owner')`)
+  await run(
+    `insert into patchbay.api_keys (org_id, name, permissions, hash, hint, created_by)
+     values ($1, 'CI', '{org:chat}', sha256($1::text::bytea), 'abcd', 'ann')`,
+  )
   await run(`insert into patchbay.data_keys (org_id, wrapped, master_key_id) values ($1, '', '')`)
   await run(`select patchbay.emit_event($1, 'a.b', '{}', idempotency_key => 'k')`)
   await run(
@@ -225,6 +229,8 @@ describe('a connection of the API', () => {
     const run = (text: string) => database.inOrg(mine, (_, client) => client.query({ text }))
     await expect(run('truncate patchbay.messages')).rejects.toMatchObject(refused)
     await expect(run('select from patchbay.data_keys')).rejects.toMatchObject(refused)
+    await expect(run('select hash from patchbay.api_keys')).rejects.toMatchObject(refused)
+    await expect(run(`update patchbay.api_keys set name = 'x'`)).rejects.toMatchObject(refused)
     await expect(run('select from patchbay.schema_migrations')).rejects.toMatchObject(refused)
     await expect(run(`update patchbay.audit_log set target = 'y'`)).rejects.toMatchObject(refused)
     await expect(run('delete from patchbay.audit_log')).rejects.toMatchObject(refused)
@@ -288,7 +294,9 @@ describe('the catalogue', () => {
        group by 1`,
       [(await tablesOfOrgs()).map(({ name }) => `patchbay.${name}`)],
     )
-    const isOurs = (column: string) => / (uuid|bigint|timestamp with time zone)$/.test(column)
+    // The hash of an API key is one of 32 random bytes.
+    const isOurs = (column: string) =>
+      column === 'hash bytea' || / (uuid|bigint|timestamp with time zone)$/.test(column)
     const loose = rows.filter(
       ({ columns }) => columns[0] !== 'org_id text' && !columns.every(isOurs),
     )

@@ -10,6 +10,7 @@ import { authenticate } from './middleware/auth.ts'
 import { limitBody, requestLog, requireJson } from './middleware/request.ts'
 import { makeOnError, problemResponse } from './problem.ts'
 import { makeRouter } from './route.ts'
+import { type ApiKeyRoutesDeps, apiKeyRoutes } from './routes/api-keys.ts'
 import { catalogRoutes } from './routes/catalog.ts'
 import { type ChatRoutesDeps, chatRoutes } from './routes/chat.ts'
 import { type HistoryRoutesDeps, historyRoutes } from './routes/history.ts'
@@ -21,6 +22,7 @@ import { webhookRoutes } from './routes/webhooks.ts'
 
 export interface AppDeps
   extends OrgRoutesDeps,
+    ApiKeyRoutesDeps,
     WebhookActionsDeps,
     HistoryRoutesDeps,
     ToolRoutesDeps,
@@ -43,6 +45,7 @@ export function createApp(deps: AppDeps) {
   const api = makeRouter()
   api.use(authenticate(deps), limitBody, requireJson)
   api.route('/', orgRoutes(deps))
+  api.route('/', apiKeyRoutes(deps))
   api.route('/', catalogRoutes(deps.providers))
   api.route('/', integrationRoutes(deps.integrations))
   api.route('/', webhookRoutes(deps.subscriptions))
@@ -94,6 +97,7 @@ function makeDocument(api: ReturnType<typeof makeRouter>, version: string) {
     type: 'http',
     scheme: 'bearer',
     bearerFormat: 'JWT',
+    description: 'A JWT, or an API key of an org (`pbk_…`)',
   })
   return api.getOpenAPI31Document({
     openapi: '3.1.0',

@@ -9,6 +9,7 @@ import {
   readOperations,
   sample,
 } from '../../test/fixtures/routes.ts'
+import { PERMISSIONS } from '../auth/permissions.ts'
 
 /** Every route of the router × everybody who should not get through it, and another org's ids wherever an id can stand. */
 const MARK = 'theirs-7f3a91'
@@ -23,6 +24,7 @@ const mine = await api.addOrgOf('me')
 const theirs = await api.addOrgOf('they')
 const myIds = await fill(api, mine)
 const theirIds = await fill(api, theirs)
+const myKey = await makeKey()
 await markTheirs()
 await addMember(api.database, theirs.orgId, 'watcher', 'viewer')
 await addMember(api.database, theirs.orgId, 'chatter', 'member')
@@ -31,6 +33,13 @@ const untouched = await theirRows()
 
 let tried = 0
 const surprises: string[] = []
+
+/** A key that may do everything a key may, in my org. */
+async function makeKey(): Promise<string> {
+  const json = { name: 'All', permissions: PERMISSIONS }
+  const { orgId, token } = mine
+  return (await api.call('POST', `/orgs/${orgId}/api-keys`, { token, json })).body.key
+}
 
 /** Puts a mark into whatever of theirs can be read, so that it is known wherever it turns up. */
 async function markTheirs(): Promise<void> {
@@ -47,6 +56,7 @@ async function markTheirs(): Promise<void> {
   await ask('PATCH', `${base}/tools/${toolId}`, { description: MARK })
   await ask('POST', `/orgs/${orgId}/events`, { type: 'a.b', data: { mark: MARK } })
   await ask('POST', `/orgs/${orgId}/conversations/${conversationId}/turns`, { content: MARK })
+  await ask('POST', `/orgs/${orgId}/api-keys`, { name: MARK, permissions: ['org:chat'] })
   await ask('PUT', `/orgs/${orgId}/members/${MARK}`, { role: 'viewer' })
 }
 
@@ -152,6 +162,7 @@ describe.each(operations)('$title', (operation) => {
     for (const [who, token] of [
       ['from another org', mine.token],
       ['of no org', await api.token('nobody')],
+      ['a key of another org', myKey],
     ] as const) {
       const there = await attack(operation, { token, ids: theirIds })
       const nowhere = await attack(operation, { token, ids: nowhereIds })
@@ -164,6 +175,8 @@ describe.each(operations)('$title', (operation) => {
     if (operation.isForSuperadmins) {
       const answer = await attack(operation, { token: theirs.token, ids: theirIds })
       judge(operation, 'an owner', answer, isNot(403))
+      const ofKey = await attack(operation, { token: myKey, ids: myIds })
+      judge(operation, 'a key', ofKey, isNot(403))
       return
     }
     if (operation.orgIn === null) return
@@ -214,7 +227,14 @@ describe.each(operations)('$title', (operation) => {
   test('shows nothing of another org for an id of theirs in the query, a cursor or a header', async () => {
     if (operation.method !== 'GET' || operation.orgIn === null || operation.isForSuperadmins) return
     const isHarmless = (status: number) => [200, 400, 404].includes(status)
-    for (const name of ['webhookId', 'integrationId', 'eventId', 'conversationId', 'orgId']) {
+    for (const name of [
+      'webhookId',
+      'integrationId',
+      'keyId',
+      'eventId',
+      'conversationId',
+      'orgId',
+    ]) {
       const query = `${name}=${theirIds[name]}`
       const answer = await attack(operation, { token: mine.token, ids: myIds, query })
       judge(operation, query, answer, isHarmless)

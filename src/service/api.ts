@@ -1,5 +1,7 @@
 import { sql } from 'drizzle-orm'
 import packageJson from '../../package.json' with { type: 'json' }
+import { looksLikeApiKey } from '../auth/api-key-text.ts'
+import { makeApiKeys, makeVerifyApiKey } from '../auth/api-keys.ts'
 import { makeAudit } from '../auth/audit.ts'
 import { makeIdempotency } from '../auth/idempotency.ts'
 import { makeJwks } from '../auth/jwks.ts'
@@ -84,21 +86,24 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
     emit: emitIn,
     newId,
   })
+  const verifyApiKey = makeVerifyApiKey({ db, log })
+  const verifyJwt = makeVerifyToken({
+    keys: await tokenKeys(config, egress.operatorFetch, log),
+    issuer: config.AUTH_ISSUER,
+    audience: config.AUTH_AUDIENCE,
+    type: config.AUTH_TOKEN_TYPE,
+    orgClaim: config.AUTH_ORG_CLAIM,
+    nowMs: Date.now,
+  })
   return createApp({
     log,
     version: packageJson.version,
-    verifyToken: makeVerifyToken({
-      keys: await tokenKeys(config, egress.operatorFetch, log),
-      issuer: config.AUTH_ISSUER,
-      audience: config.AUTH_AUDIENCE,
-      type: config.AUTH_TOKEN_TYPE,
-      orgClaim: config.AUTH_ORG_CLAIM,
-      nowMs: Date.now,
-    }),
+    verifyToken: (token) => (looksLikeApiKey(token) ? verifyApiKey(token) : verifyJwt(token)),
     authorize: makeAuthorize({ inOrg }),
     idempotency: makeIdempotency({ inOrg, keyring, newId, log }),
     orgs: makeOrgs({ db, audit: writeAudit, newId }),
     members: makeMembers({ inOrg, audit: writeAudit }),
+    apiKeys: makeApiKeys({ inOrg, audit: writeAudit, nowMs: Date.now }),
     providers: PROVIDERS,
     integrations,
     subscriptions,
