@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { verifyWebhook } from '../../src/index.ts'
+import { isSameText } from '../../src/security/signature.ts'
 
 /** A webhook as the receiver saw it. */
 export interface Arrival {
@@ -86,7 +87,7 @@ function isVerified(secret: string, request: IncomingMessage, body: string): boo
   const plain = createHmac('sha256', secret).update(body).digest('hex')
   try {
     verifyWebhook(secret, request.headers, body)
-    return request.headers['x-ai-chat-signature'] === plain
+    return isSameText(String(request.headers['x-ai-chat-signature']), plain)
   } catch {
     return false
   }
