@@ -195,7 +195,18 @@ test('tools: to endpoints that echo, with failures', async () => {
   await ask('GET', `/orgs/${org}/tools?format=openai`)
 })
 
-test('callers and the model API: tokens that do not hold, a key that is refused', async () => {
+test('callers and the model API: keys and tokens that do not hold, a model’s key that is refused', async () => {
+  const path = `/orgs/${org}/api-keys`
+  const input = { name: 'CI', permissions: ['org:tools:use', 'org:chat'] }
+  const headers = { 'idempotency-key': 'a-key' }
+  const { apiKey, key } = await ask('POST', path, input, { isOnce: true, headers })
+  marks.set('API key', key)
+  await ask('GET', `/orgs/${org}/tools`, undefined, { token: key })
+  await ask('GET', `/orgs/${org}/integrations`, undefined, { token: key })
+  await ask('GET', path)
+  await ask('DELETE', `${path}/${apiKey.id}`)
+  await ask('GET', `/orgs/${org}/tools`, undefined, { token: key })
+  await ask('GET', `/orgs/${org}/audit`)
   await ask('GET', `/orgs/${org}/integrations`, undefined, { token: mark('no token') })
   const forged = `eyJhbGciOiJIUzI1NiJ9.${mark('forged token')}.c2ln`
   await ask('GET', `/orgs/${org}/integrations`, undefined, { token: forged })

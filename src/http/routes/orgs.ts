@@ -3,6 +3,7 @@ import type { makeAudit } from '../../auth/audit.ts'
 import type { makeMembers } from '../../auth/members.ts'
 import type { makeOrgs } from '../../auth/orgs.ts'
 import { ROLES } from '../../auth/permissions.ts'
+import { isUserId } from '../../auth/principal.ts'
 import { decodeCursor } from '../../core/cursor.ts'
 import { isOrgId } from '../../core/id.ts'
 import { actorOf } from '../actor.ts'
@@ -24,7 +25,7 @@ const auditEntry = z
     detail: z.record(z.string(), z.unknown()),
   })
   .openapi('AuditEntry')
-const userParam = orgParam.extend({ userId: z.string().min(1).max(256) })
+const userParam = orgParam.extend({ userId: z.string().refine(isUserId) })
 const tags = ['Orgs']
 
 const createOrg = route({
