@@ -239,6 +239,18 @@ describe.each(operations)('$title', (operation) => {
       const answer = await attack(operation, { token: mine.token, ids: myIds, query })
       judge(operation, query, answer, isHarmless)
     }
+    for (const query of [
+      `webhookId=${myIds.webhookId}&webhookId=${theirIds.webhookId}`,
+      `integrationId=${myIds.integrationId}&integrationId=${theirIds.integrationId}`,
+      `integrationId[]=${theirIds.integrationId}`,
+      `org_id=${theirs.orgId}`,
+      'limit=1000000',
+      'limit=-1',
+      'q=%25',
+    ]) {
+      const answer = await attack(operation, { token: mine.token, ids: myIds, query })
+      judge(operation, query, answer, isHarmless)
+    }
     const page = await attack(operation, { token: theirs.token, ids: theirIds, query: 'limit=1' })
     const cursors = [
       page.body?.nextCursor,
