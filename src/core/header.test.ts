@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { headerProblem, headersProblem, isSensitiveHeader } from './header.ts'
 
@@ -13,7 +15,7 @@ describe(headerProblem, () => {
     expect(headerProblem(name, value)).toBeNull()
   })
 
-  test.each(['', 'a b', 'a:b', 'ä', 'a\r\nb', 'a\u0000', '(a)', 'x'.repeat(129)])(
+  test.each(['', 'a b', 'a:b', 'ä', 'a\r\nb', 'a\u0000', '(a)', 'x'.repeat(257)])(
     '%j is no header name',
     (name) => {
       expect(headerProblem(name, 'x')).toMatch(/not a header name/)
@@ -50,6 +52,10 @@ describe(headerProblem, () => {
     'Idempotency-Key',
     'traceparent',
     'Sec-Fetch-Mode',
+    'Cache-Control',
+    'X-GFE-Request-Trace',
+    'X-FD-HealthProbe',
+    'X-Svix-Id',
   ])('%s belongs to us or to the network', (name) => {
     expect(headerProblem(name, 'x')).toMatch(/cannot be set here/)
   })
@@ -60,6 +66,11 @@ describe(headerProblem, () => {
       expect(headerProblem('X-A', value)).toMatch(/not allowed in a header/)
     },
   )
+
+  test('the password of a metadata service is no value', () => {
+    expect(headerProblem('Authorization', 'Bearer Oracle')).toMatch(/no other server/)
+    expect(headerProblem('Authorization', 'Bearer Oracle-1')).toBeNull()
+  })
 
   test('a value of over 4096 characters is refused', () => {
     expect(headerProblem('X-A', 'x'.repeat(4096))).toBeNull()
@@ -79,12 +90,13 @@ describe(headersProblem, () => {
     })
   })
 
-  test('there are at most 32, and 8192 bytes in all', () => {
+  test('there are at most 32, and 12800 bytes in all', () => {
     const many = (count: number, value: string) =>
       Object.fromEntries(Array.from({ length: count }, (_, n) => [`X-${n}`, value]))
     expect(headersProblem(many(32, 'x'))).toBeNull()
     expect(headersProblem(many(33, 'x'))).toMatchObject({ name: '' })
-    expect(headersProblem(many(3, 'x'.repeat(4000)))).toMatchObject({ name: '' })
+    expect(headersProblem(many(3, 'x'.repeat(4096)))).toBeNull()
+    expect(headersProblem(many(4, 'x'.repeat(4000)))).toMatchObject({ name: '' })
   })
 })
 
@@ -96,4 +108,27 @@ test.each([
   ['X-Team', false],
 ])('%s is a credential: %s', (name, isSensitive) => {
   expect(isSensitiveHeader(name)).toBe(isSensitive)
+})
+
+describe('the corpus of headers', () => {
+  interface Case {
+    readonly name: string
+    readonly value: string | null
+    readonly expect: 'allow' | 'reject'
+    readonly why: string
+    readonly headers?: readonly (readonly [string, string])[]
+  }
+  const file = join(import.meta.dirname, '../../test/corpus/headers.json')
+  const cases: Case[] = JSON.parse(readFileSync(file, 'utf8'))
+  const isRefused = ({ name, value, headers = [[name, value ?? '']] }: Case) =>
+    headersProblem(Object.fromEntries(headers)) !== null
+
+  test.each(cases)('$expect: $why', (given) => {
+    expect(isRefused(given)).toBe(given.expect === 'reject')
+  })
+
+  test('is all of it', () => {
+    const refused = cases.filter(isRefused).length
+    expect({ tried: cases.length, refused }).toEqual({ tried: 48, refused: 41 })
+  })
 })

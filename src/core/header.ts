@@ -1,12 +1,17 @@
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
-const MAX_NAME_LENGTH = 128
+const MAX_NAME_LENGTH = 256
 const MAX_VALUE_LENGTH = 4096
 const MAX_HEADERS = 32
-const MAX_TOTAL_BYTES = 8192
+/** Many servers take 16 KiB of request line and headers; the rest is for the longest URL and for ours. */
+const MAX_TOTAL_BYTES = 12_800
 
 /** Framing, hop-by-hop, or ours. An org that could set these could smuggle a request or forge a signature. */
 const RESERVED = new Set([
   'accept-encoding',
+  'age',
+  'cache-control',
+  'clear-site-data',
+  'client-ip',
   'connection',
   'content-encoding',
   'content-language',
@@ -15,6 +20,7 @@ const RESERVED = new Set([
   'content-type',
   'date',
   'expect',
+  'expires',
   'forwarded',
   'from',
   'host',
@@ -25,6 +31,7 @@ const RESERVED = new Set([
   'metadata',
   'metadata-flavor',
   'origin',
+  'pragma',
   'proxy-authenticate',
   'proxy-authorization',
   'proxy-connection',
@@ -39,6 +46,7 @@ const RESERVED = new Set([
   'upgrade',
   'user-agent',
   'via',
+  'warning',
 ])
 
 /** Headers that pretend to come from a proxy or a cloud front end, or unlock a metadata service; and our own. */
@@ -52,21 +60,27 @@ const RESERVED_PREFIXES = [
   'x-ai-chat-',
   'x-amz-',
   'x-amzn-',
+  'x-appengine-',
   'x-aws-',
   'x-azure-',
   'x-client-ip',
+  'x-cloud-trace-context',
   'x-cluster-client-ip',
   'x-envoy-',
+  'x-fd-',
   'x-forwarded',
   'x-gcp-',
+  'x-gfe',
   'x-goog-',
-  'x-google-',
+  'x-google',
   'x-http-method',
   'x-metadata-',
   'x-ms-',
   'x-original-',
   'x-real-ip',
+  'x-remote-',
   'x-rewrite-',
+  'x-svix-',
 ]
 
 /** Why an org may not set this header, or null. [RFC 9110 §5.5, RFC 9112 §11] */
@@ -81,6 +95,10 @@ export function headerProblem(name: string, value: string): string | null {
   }
   if (!/^[\t\x20-\x7e]*$/.test(value) || value !== value.trim()) {
     return 'has a value with characters that are not allowed in a header'
+  }
+  // The password of a cloud's metadata service, the same for everybody.
+  if (lower === 'authorization' && /^bearer\s+oracle$/i.test(value)) {
+    return 'has a value that no other server takes'
   }
   return null
 }
