@@ -74,6 +74,13 @@ test.each([
   ['MASTER_KEY', 'x'],
   ['MASTER_KEY', Buffer.alloc(31).toString('base64')],
   ['EGRESS_HTTP', 'yes'],
+  ['EGRESS_ALLOW', '10.0.0.0/33'],
+  ['EGRESS_ALLOW_INTERNAL', 'billing, https://billing'],
+  ['EGRESS_DENY', '*.example.com'],
+  ['EGRESS_PROXY', 'proxy:3128'],
+  ['EGRESS_PROXY', 'socks5://proxy:1080'],
+  ['EGRESS_PROXY', 'http://proxy:3128/path'],
+  ['EGRESS_PROXY', 'http://user:100%@proxy:3128'],
   ['RETRY_SCHEDULE', '5,soon'],
   ['RETRY_SCHEDULE', '-1'],
   ['RETENTION_DAYS', '0'],
@@ -90,6 +97,12 @@ test.each([
 
 test('a shared secret is measured in bytes', () => {
   expect(problemsOf({ AUTH_JWT_SECRET: 'ß'.repeat(16) })).toEqual([])
+})
+
+test('the proxy may want credentials, which are not printed', () => {
+  const { EGRESS_PROXY } = parseConfig({ EGRESS_PROXY: 'https://user:p%40ss@proxy:3128' })
+  expect(`${EGRESS_PROXY} ${JSON.stringify({ EGRESS_PROXY })}`).not.toContain('p%40ss')
+  expect(EGRESS_PROXY?.reveal()).toBe('https://user:p%40ss@proxy:3128')
 })
 
 test('several wrong values are told at once, a line each', () => {

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { DEFAULT_SCHEDULE_S, scheduleProblem } from './core/schedule.ts'
 import { secretText } from './core/secret.ts'
+import { parseAllowList } from './egress/allow-list.ts'
 
 const list = z.string().transform((text) =>
   text
@@ -8,6 +9,22 @@ const list = z.string().transform((text) =>
     .map((item) => item.trim())
     .filter((item) => item !== ''),
 )
+const hostList = list.superRefine((items, context) => {
+  for (const item of items) {
+    try {
+      parseAllowList([item])
+    } catch {
+      context.addIssue(`"${item}" is not a CIDR, a host or host:port`)
+    }
+  }
+})
+const proxyUrl = z
+  .string()
+  .refine(
+    (text) => /^https?:\/\/(?:[^%/?#\s]|%[0-9a-f]{2})+\/?$/i.test(text) && URL.canParse(text),
+    'must be an http or https URL without a path, like http://user:password@proxy:3128 (a % in it written as %25)',
+  )
+  .pipe(secretText)
 const port = z.coerce.number('must be a port number').int().min(0).max(65_535)
 const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' })
 const onOff = z.enum(['on', 'off']).transform((value) => value === 'on')
@@ -66,17 +83,29 @@ export const settings = z.object({
     .describe(
       '32 bytes, base64: wraps the keys of stored secrets. Embedded: made under `PATCHBAY_DIR` when unset.',
     ),
-  EGRESS_ALLOW: list
+  EGRESS_ALLOW: hostList
     .default([])
     .describe(
       'CIDRs, hosts or host:port that are not public and that URLs of any provider may reach all the same.',
     ),
-  EGRESS_ALLOW_INTERNAL: list
+  EGRESS_ALLOW_INTERNAL: hostList
     .default([])
-    .describe('The same, for `internal-http` integrations only.'),
+    .describe(
+      'The same, for `internal-http` integrations only, which reach what these two list and nothing else.',
+    ),
+  EGRESS_DENY: hostList
+    .default([])
+    .describe(
+      "What is never called, whatever else is listed: public addresses of this machine behind a router, the network's own NAT64 prefix.",
+    ),
   INTERNAL_HTTP_ORGS: list
     .optional()
-    .describe('Org ids that may install `internal-http`. Unset: every org.'),
+    .describe('Org ids that may install and use `internal-http`. Unset: every org.'),
+  EGRESS_PROXY: proxyUrl
+    .optional()
+    .describe(
+      'Forward proxy for all calls that orgs configured, like `http://user:password@proxy:3128`: tunnels (CONNECT) to the address that was checked. `HTTP_PROXY` and its kind have no effect.',
+    ),
   EGRESS_HTTP: z
     .enum(['deny', 'allow'])
     .default('deny')

@@ -67,7 +67,7 @@ export async function subscribeLanes(
     nowMs: Date.now,
     audit: () => Promise.resolve(),
     providerOf: () => Promise.resolve(provider),
-    urlProblem: () => null,
+    urlJudge: async () => () => null,
   })
   const { id } = await integrations.create(ORG, { providerKey: key, name: 'bench' }, by)
   const secrets: Record<string, string> = {}

@@ -15,7 +15,7 @@ const egress = openEgress({
   allow: parseAllowList(['127.0.0.1']),
   allowInternal: parseAllowList([]),
 })
-const verdict = egress.judge(url, 'public')
+const verdict = egress.judge(url, { orgId: 'bench', network: 'public', domains: null })
 if (!verdict.isAllowed) throw new Error(verdict.reason)
 const { target } = verdict
 const sign = makeSign([secret])
@@ -31,8 +31,6 @@ async function sendOne(): Promise<void> {
       'application/json',
       'user-agent',
       'Patchbay/bench',
-      'accept-encoding',
-      'identity',
       'X-AI-Chat-Event',
       laneType(0),
       'X-AI-Chat-Signature',

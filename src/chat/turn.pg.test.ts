@@ -104,7 +104,8 @@ function say(content: string, wiring: Wiring = {}) {
       config: {},
       credentials: {},
     }),
-    urlProblem: () => null,
+    urlJudge: async () => () => null,
+    domainsOf: async () => null,
     searchMessages: conversations.search,
     emit: wiring.emit ?? emitIn,
   })

@@ -33,6 +33,12 @@ export const orgs = patchbay.table('orgs', {
   createdAt: createdAt(),
 })
 
+export const egressAllowLists = patchbay.table('egress_allow_lists', {
+  orgId: text('org_id').primaryKey(),
+  domains: text('domains').array().notNull(),
+  updatedAt: at('updated_at').notNull().defaultNow(),
+})
+
 export const orgMembers = patchbay.table(
   'org_members',
   {

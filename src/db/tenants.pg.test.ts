@@ -42,6 +42,9 @@ async function fill(orgId: string): Promise<void> {
     `insert into patchbay.api_keys (org_id, name, permissions, hash, hint, created_by)
      values ($1, 'CI', '{org:chat}', sha256($1::text::bytea), 'abcd', 'ann')`,
   )
+  await run(
+    `insert into patchbay.egress_allow_lists (org_id, domains) values ($1, '{*.example.com}')`,
+  )
   await run(`insert into patchbay.data_keys (org_id, wrapped, master_key_id) values ($1, '', '')`)
   await run(`select patchbay.emit_event($1, 'a.b', '{}', idempotency_key => 'k')`)
   await run(
@@ -326,7 +329,7 @@ describe('the catalogue', () => {
     expect(rows).toEqual([{ relname: 'webhook_deliveries', invoker: true }])
   })
 
-  test('has two functions that act with their owner’s rights, with a fixed search path', async () => {
+  test('has three functions that act with their owner’s rights, with a fixed search path', async () => {
     const { rows } = await database.pool.query(
       `select proname, proconfig from pg_proc
        where pronamespace = 'patchbay'::regnamespace and prosecdef order by 1`,
@@ -334,6 +337,7 @@ describe('the catalogue', () => {
     const proconfig = ['search_path=pg_catalog, pg_temp']
     expect(rows).toEqual([
       { proname: 'emit_event', proconfig },
+      { proname: 'note_egress_allow_list', proconfig },
       { proname: 'place_event', proconfig },
     ])
   })

@@ -4,8 +4,9 @@ import type { EventRecord } from '../core/event.ts'
 import { withoutContent } from '../core/event-types.ts'
 import type { OutgoingMessage } from '../core/provider.ts'
 import type { Redact } from '../core/redact.ts'
-import type { Egress, Network } from '../egress/egress.ts'
+import type { Egress } from '../egress/egress.ts'
 import type { EgressResult } from '../egress/exchange.ts'
+import type { Network } from '../egress/reach.ts'
 import type { UrlVerdict } from '../egress/url.ts'
 import type { Sign } from '../security/signature.ts'
 import type { ClaimedRow } from './claim.ts'
@@ -100,15 +101,7 @@ function headersOf(
   timestampS: number,
   userAgent: string,
 ): string[] {
-  const headers = [
-    ...lane.headers,
-    'content-type',
-    'application/json',
-    'user-agent',
-    userAgent,
-    'accept-encoding',
-    'identity',
-  ]
+  const headers = [...lane.headers, 'content-type', 'application/json', 'user-agent', userAgent]
   if (!message.isSigned) return headers
   const signature = lane.sign(row.event_id, timestampS, message.body)
   headers.push(
@@ -142,7 +135,10 @@ function toOutcome(result: EgressResult, lane: LaneConfig, nowMs: number): Outco
       const answer = {
         statusCode: result.statusCode,
         retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
-        snippet: snippetOf(result.body, result.isCut, lane.redact),
+        snippet:
+          result.encoding === null
+            ? snippetOf(result.body, result.isCut, lane.redact)
+            : `(encoded: ${result.encoding})`,
       }
       return lane.judge(answer, nowMs)
     }

@@ -11,6 +11,8 @@ export interface LaneRow {
   readonly max_age_seconds: number | null
   readonly retry_schedule: number[] | null
   readonly content: 'thin' | 'full'
+  /** The org's list of hosts; null: it has none. */
+  readonly egress_domains: string[] | null
   readonly subscription_revision: number
   readonly integration_revision: number
 }
@@ -18,9 +20,11 @@ export interface LaneRow {
 const LANES = `
 select
   s.id as subscription_id, s.org_id, i.provider_key, s.url, s.sealed_url, s.secrets, s.headers, s.max_age_seconds,
-  s.retry_schedule, s.content, s.revision as subscription_revision, i.revision as integration_revision
+  s.retry_schedule, s.content, l.domains as egress_domains, s.revision as subscription_revision,
+  i.revision as integration_revision
 from patchbay.webhook_subscriptions as s
 join patchbay.org_integrations as i on i.id = s.integration_id
+left join patchbay.egress_allow_lists as l on l.org_id = s.org_id
 where s.id = any ($1::uuid[])`
 
 export async function loadLanes(db: Queryable, ids: readonly string[]): Promise<LaneRow[]> {

@@ -139,6 +139,11 @@ describe(parseAllowList, () => {
     'x:',
     '*',
     '10.0.0.0/8/8',
+    'fe80::%eth0/64',
+    'fe80::1%eth0',
+    '2130706433',
+    '0x7f.1',
+    'x:0',
   ])('%j is refused by name', (item) => {
     expect(() => parseAllowList(['10.0.0.0/8', item])).toThrow(`"${item}"`)
   })

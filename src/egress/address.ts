@@ -5,7 +5,7 @@ import { BlockList, isIPv4, isIPv6 } from 'node:net'
  * not call globally reachable, multicast, transition mechanisms that carry an IPv4 address, and cloud hosts' own addresses
  * in public space. [RFC 6890 and the registries of 2025-10-09]
  */
-const DENIED_IPV4 = [
+export const DENIED_IPV4: readonly string[] = [
   '0.0.0.0/8', // this network; 0.0.0.0 reaches the local host on Linux
   '10.0.0.0/8',
   '100.64.0.0/10', // carrier-grade NAT
@@ -28,7 +28,7 @@ const DENIED_IPV4 = [
 ]
 
 /** Within 2000::/3; everything outside it is denied whole. */
-const DENIED_IPV6 = [
+export const DENIED_IPV6: readonly string[] = [
   '2001::/23', // IETF protocol assignments, Teredo among them
   '2001:db8::/32', // documentation
   '2002::/16', // 6to4

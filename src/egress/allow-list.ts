@@ -1,10 +1,11 @@
 import { type BlockList, isIP, isIPv4 } from 'node:net'
 import { blockList } from './address.ts'
 
-/** What an operator lets URLs reach although it is not public. */
-export interface AllowList {
+/** Hosts and addresses that an operator listed. */
+export interface HostList {
   /** The host as it stands in the URL: a name, or an address without brackets. */
   readonly hasHost: (host: string, port: number) => boolean
+  /** False for what is no address. */
   readonly hasAddress: (address: string, port: number) => boolean
 }
 
@@ -14,11 +15,11 @@ interface HostRule {
 }
 
 /**
- * Parses `EGRESS_ALLOW`: CIDRs, addresses, host names, each but a CIDR with an optional `:port`.
+ * Parses `EGRESS_ALLOW` and its kind: CIDRs, addresses, host names, each but a CIDR with an optional `:port`.
  *
  * @throws Error that names the item which is none of these
  */
-export function parseAllowList(items: readonly string[]): AllowList {
+export function parseAllowList(items: readonly string[]): HostList {
   const cidrs: string[] = []
   const rules: HostRule[] = []
   for (const item of items) {
@@ -31,7 +32,17 @@ export function parseAllowList(items: readonly string[]): AllowList {
   return {
     hasHost: hasRule,
     hasAddress: (address, port) =>
-      networks.check(address, isIPv4(address) ? 'ipv4' : 'ipv6') || hasRule(address, port),
+      isIP(address) !== 0 &&
+      !address.includes('%') &&
+      (networks.check(address, isIPv4(address) ? 'ipv4' : 'ipv6') || hasRule(address, port)),
+  }
+}
+
+/** What either of two lists has. */
+export function eitherList(a: HostList, b: HostList): HostList {
+  return {
+    hasHost: (host, port) => a.hasHost(host, port) || b.hasHost(host, port),
+    hasAddress: (address, port) => a.hasAddress(address, port) || b.hasAddress(address, port),
   }
 }
 
@@ -39,17 +50,28 @@ function assertCidr(item: string): string {
   const [network = '', prefix = '', more] = item.split('/')
   const version = isIP(network)
   const isPrefix = /^\d{1,3}$/.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128)
-  if (version === 0 || !isPrefix || more !== undefined) throw new Error(`"${item}" is not a CIDR`)
+  if (version === 0 || network.includes('%') || !isPrefix || more !== undefined) {
+    throw new Error(`"${item}" is not a CIDR`)
+  }
   return item
 }
 
 function parseHost(item: string): HostRule {
-  if (isIP(item) !== 0) return { host: item.toLowerCase(), port: null }
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9_.-]+))(?::(\d{1,5}))?$/.exec(item)
-  const host = (match?.[1] ?? match?.[2] ?? '').toLowerCase()
-  const port = match?.[3] === undefined ? null : Number(match[3])
-  if (host === '' || (port !== null && port > 65_535)) {
+  const isBare = isIP(item) !== 0
+  const host = isBare ? asInUrl(item) : asInUrl(match?.[1] ?? match?.[2] ?? '')
+  const port = isBare || match?.[3] === undefined ? null : Number(match[3])
+  if (host === '' || port === 0 || (port !== null && port > 65_535)) {
     throw new Error(`"${item}" is not a CIDR, a host or host:port`)
   }
   return { host, port }
+}
+
+/** An address or a name as parsed URLs spell it; '' for what is neither, or is an address in disguise. */
+function asInUrl(host: string): string {
+  const plain = host.toLowerCase().replace(/\.$/, '')
+  const url = `http://${plain.includes(':') ? `[${plain}]` : plain}/`
+  if (!URL.canParse(url)) return ''
+  const parsed = new URL(url).hostname.replace(/^\[|\]$/g, '')
+  return isIP(plain) !== 0 || parsed === plain ? parsed : ''
 }

@@ -1,8 +1,7 @@
 import { lookup, Resolver } from 'node:dns/promises'
-import { isIP } from 'node:net'
-import { buildConnector } from 'undici'
-import { isPublicAddress } from './address.ts'
-import type { AllowList } from './allow-list.ts'
+import { isIP, type Socket } from 'node:net'
+import type { buildConnector } from 'undici'
+import type { Reach } from './reach.ts'
 
 /** The address may not be called. The message is for the org: it never says what a name resolved to. */
 export class BlockedError extends Error {
@@ -19,14 +18,18 @@ export type Resolve = (name: string) => Promise<string[]>
 /**
  * Resolves with c-ares, outside libuv's thread pool, so that one dead name server never delays another org's names. The
  * name is absolute: no search domain is tried. It knows neither /etc/hosts nor numeric spellings of addresses.
+ *
+ * @param timeoutMs for the whole, however many name servers there are; half of it for each
  */
 export function makeResolve(timeoutMs = 3000): Resolve {
   return async (name) => {
-    const resolver = new Resolver({ timeout: timeoutMs, tries: 1 })
+    const resolver = new Resolver({ timeout: Math.round(timeoutMs / 2), tries: 1 })
+    const timer = setTimeout(() => resolver.cancel(), timeoutMs)
     const answers = await Promise.allSettled([
       resolver.resolve4(`${name}.`),
       resolver.resolve6(`${name}.`),
     ])
+    clearTimeout(timer)
     const addresses = answers.flatMap((answer) =>
       answer.status === 'fulfilled' ? answer.value : [],
     )
@@ -36,10 +39,22 @@ export function makeResolve(timeoutMs = 3000): Resolve {
   }
 }
 
+/** Opens a socket to an address, with TLS for `servername` where the protocol is https. */
+export type Dial = buildConnector.connector
+
 interface ConnectDeps {
-  readonly allow: AllowList
+  readonly reach: Reach
   readonly resolve: Resolve
-  readonly connectTimeoutMs: number
+  readonly dial: Dial
+  /** Whether a socket's other end is the address that was dialled; it is not behind a proxy. */
+  readonly isDirect: boolean
+}
+
+interface Vetted {
+  readonly address: string
+  readonly port: number
+  /** The operator named the host. */
+  readonly isListed: boolean
 }
 
 /**
@@ -50,17 +65,17 @@ interface ConnectDeps {
  * mind between check and use gains nothing. TLS still checks the certificate against the name.
  */
 export function makeGuardedConnector(deps: ConnectDeps): buildConnector.connector {
-  const dial = buildConnector({ timeout: deps.connectTimeoutMs, keepAlive: true, allowH2: false })
   return (options, callback) => {
     const host = options.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '')
     const port = Number(options.port) || (options.protocol === 'https:' ? 443 : 80)
     vet(host, port, deps).then(
-      (address) => {
+      (vetted) => {
         const isName = isIP(host) === 0
         const servername = options.servername ?? (isName ? host : undefined)
-        dial(
-          { ...options, hostname: address, ...(servername === undefined ? {} : { servername }) },
-          callback,
+        const to = { ...options, hostname: vetted.address, port: String(port) }
+        deps.dial(
+          servername === undefined ? to : { ...to, servername },
+          deps.isDirect ? checkPeer(vetted, deps.reach, callback) : callback,
         )
       },
       (error: Error) => callback(error, null),
@@ -68,25 +83,44 @@ export function makeGuardedConnector(deps: ConnectDeps): buildConnector.connecto
   }
 }
 
-/** The address to dial for a host. Throws BlockedError or DnsError. */
-async function vet(host: string, port: number, deps: ConnectDeps): Promise<string> {
-  if (isIP(host) !== 0) {
-    assertAllowed([host], port, deps.allow)
-    return host
+/** The last look, at the other end itself. */
+function checkPeer(
+  vetted: Vetted,
+  reach: Reach,
+  callback: buildConnector.Callback,
+): buildConnector.Callback {
+  return (...[error, socket]) => {
+    if (error !== null) callback(error, null)
+    else if (isPeer(socket, vetted, reach)) callback(null, socket)
+    else {
+      socket.destroy()
+      callback(new BlockedError(BLOCKED), null)
+    }
   }
-  if (deps.allow.hasHost(host, port)) {
-    // The operator named this host: the system's resolver may know it from /etc/hosts or a container network.
-    return (await lookup(host)).address
-  }
-  const addresses = await deps.resolve(host)
-  assertAllowed(addresses, port, deps.allow)
-  const [address = ''] = addresses
-  return address
 }
 
-function assertAllowed(addresses: readonly string[], port: number, allow: AllowList): void {
-  const isFine = (address: string) => isPublicAddress(address) || allow.hasAddress(address, port)
-  if (addresses.length === 0 || !addresses.every(isFine)) {
-    throw new BlockedError('the host resolves to an address that is not public')
-  }
+function isPeer({ remoteAddress }: Socket, vetted: Vetted, reach: Reach): boolean {
+  // A socket that has gone since has no other end.
+  if (remoteAddress === undefined || remoteAddress === vetted.address || vetted.isListed)
+    return true
+  return reach.isReachable(remoteAddress, vetted.port)
 }
+
+/** The address to dial for a host. Throws BlockedError or DnsError. */
+async function vet(host: string, port: number, { reach, resolve }: ConnectDeps): Promise<Vetted> {
+  if (reach.isListed(host, port)) {
+    // The operator named this host: the system's resolver may know it from /etc/hosts or a container network.
+    const found = isIP(host) === 0 ? await lookup(host, { order: 'ipv4first' }) : null
+    const address = found?.address ?? host
+    if (reach.isDenied(address, port)) throw new BlockedError(BLOCKED)
+    return { address, port, isListed: true }
+  }
+  const addresses = isIP(host) === 0 ? await resolve(host) : [host]
+  const [address] = addresses
+  if (address === undefined || !addresses.every((each) => reach.isReachable(each, port))) {
+    throw new BlockedError(BLOCKED)
+  }
+  return { address, port, isListed: false }
+}
+
+const BLOCKED = 'the host resolves to an address that may not be called'

@@ -1,9 +1,15 @@
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
+import { gzipSync } from 'node:zlib'
 import { afterAll, describe, expect, test } from 'vitest'
 import { openReceiver } from '../../test/fixtures/receiver.ts'
 import { parseAllowList } from './allow-list.ts'
+import { BlockedError, type Dial, makeGuardedConnector } from './connect.ts'
 import { type EgressOptions, openEgress } from './egress.ts'
 import type { EgressRequest } from './exchange.ts'
+import { makeReach } from './reach.ts'
+
+/** 50 MiB in 50 kB. */
+const BOMB = gzipSync(Buffer.alloc(52_428_800))
 
 const stack = new AsyncDisposableStack()
 afterAll(() => stack.disposeAsync())
@@ -22,6 +28,9 @@ const receiver = stack.use(
         response.on('close', () => clearInterval(timer))
         break
       }
+      case '/bomb':
+        response.writeHead(200, { 'content-encoding': 'gzip' }).end(BOMB)
+        break
       case '/hang':
         break
       case '/reset':
@@ -35,6 +44,8 @@ const receiver = stack.use(
     }
   }),
 )
+
+const ORG = { orgId: 'acme', domains: null }
 
 function open(options: Partial<EgressOptions> = {}) {
   return stack.use(
@@ -127,6 +138,16 @@ describe('an answer', () => {
   })
 })
 
+describe('an answer that is encoded unasked', () => {
+  test('is not decoded: its cap counts what came, and it says what it is', async () => {
+    const result = await send(`${receiver.url}/bomb`, { maxBytes: 16_384 })
+    expect(result).toMatchObject({ kind: 'answer', statusCode: 200, encoding: 'gzip' })
+    expect(result.kind === 'answer' && result.body.length).toBeLessThanOrEqual(16_384)
+    expect(receiver.requests.at(-1)?.headers['accept-encoding']).toBe('identity')
+    expect(await send(`${receiver.url}/ok`)).toMatchObject({ encoding: null })
+  })
+})
+
 describe('a connection', () => {
   test('that is refused says so', async () => {
     const gone = await openReceiver()
@@ -209,11 +230,101 @@ describe('the guard', () => {
     expect(receiver.requests.at(-1)?.headers.host).toBe(`hooks.example.com:${receiver.port}`)
   })
 
+  test('blocks a record that is no address', async () => {
+    const by = strict({ 'odd.example.com': ['not-an-ip'] })
+    expect(await send('http://odd.example.com/', {}, by)).toMatchObject({ kind: 'blocked' })
+  })
+
+  test('blocks an address of this machine itself, as a literal and behind a name', async () => {
+    const by = open({
+      allow: parseAllowList(['192.168.7.0/24']),
+      isOwnAddress: (address) => address === '1.1.1.1' || address === '192.168.7.1',
+      resolve: () => Promise.resolve(['1.1.1.1']),
+      dial: (_, callback) => callback(new Error('dialled'), null),
+    })
+    const judge = (url: string) => by.judge(url, { ...ORG, network: 'public' })
+    expect(judge('https://1.1.1.1/')).toEqual({
+      isAllowed: false,
+      reason: 'points to an address that is not public',
+    })
+    expect(await send('http://me.example.com/', {}, by)).toMatchObject({ kind: 'blocked' })
+    expect(judge('https://1.0.0.1/').isAllowed).toBe(true)
+    // What the operator lists may be this machine.
+    expect(judge('https://192.168.7.1/').isAllowed).toBe(true)
+  })
+
+  test('looks at the other end once more when it is connected', async () => {
+    // A network that leads a public address to this machine.
+    const dial: Dial = (_, callback) => {
+      const socket = connect(receiver.port, '127.0.0.1', () => callback(null, socket))
+    }
+    const reach = makeReach({
+      allow: parseAllowList([]),
+      allowInternal: parseAllowList([]),
+      deny: parseAllowList([]),
+      isOwnAddress: () => false,
+    })
+    const resolve = () => Promise.resolve(['93.184.216.34'])
+    const guarded = makeGuardedConnector({ reach: reach.public, resolve, dial, isDirect: true })
+    const target = { hostname: 'hooks.example.com', protocol: 'http:', port: '80' }
+    const error = await new Promise((done) => {
+      guarded(target, (...[problem]) => done(problem))
+    })
+    expect(error).toBeInstanceOf(BlockedError)
+  })
+
+  test('denies what EGRESS_DENY lists, whatever else lists it', async () => {
+    const by = open({
+      allow: parseAllowList(['127.0.0.1', 'localhost']),
+      deny: parseAllowList(['127.0.0.0/8', '2606:4700::/32']),
+    })
+    const judge = (url: string) => by.judge(url, { ...ORG, network: 'public' }).isAllowed
+    expect(judge('https://[2606:4700::1111]/')).toBe(false)
+    expect(judge('https://127.0.0.2/')).toBe(false)
+    expect(await send(`http://127.0.0.1:${receiver.port}/`, {}, by)).toMatchObject({
+      kind: 'blocked',
+    })
+    expect(await send(`http://localhost:${receiver.port}/`, {}, by)).toMatchObject({
+      kind: 'blocked',
+    })
+  })
+
+  test('dials a name that the operator lists at whatever address, on its port alone', async () => {
+    const by = open({ allow: parseAllowList([`localhost:${receiver.port}`]) })
+    const judge = (url: string) => by.judge(url, { ...ORG, network: 'public' }).isAllowed
+    expect(judge(`http://localhost:${receiver.port}/`)).toBe(true)
+    expect(judge('http://localhost/')).toBe(false)
+    expect(judge(`http://127.0.0.1:${receiver.port}/`)).toBe(false)
+    const answered = await send(`http://localhost:${receiver.port}/listed`, {}, by)
+    expect(answered).toMatchObject({ kind: 'answer' })
+    expect(await send(`http://localhost:${receiver.port + 1}/`, {}, by)).toMatchObject({
+      kind: 'blocked',
+    })
+  })
+
+  test('lets internal services be what the operator lists and nothing else', () => {
+    const by = open({
+      allow: parseAllowList(['10.1.0.0/16']),
+      allowInternal: parseAllowList(['billing:8080', '10.2.0.0/16']),
+      internalOrgs: ['acme'],
+    })
+    const judge = (url: string, network: 'public' | 'internal', orgId = 'acme') =>
+      by.judge(url, { orgId, network, domains: null }).isAllowed
+    const urls = ['http://billing:8080/', 'http://10.2.0.1/', 'http://10.1.0.1/', 'http://1.1.1.1/']
+    expect(urls.map((url) => judge(url, 'internal'))).toEqual([true, true, true, false])
+    expect(urls.map((url) => judge(url, 'public'))).toEqual([false, false, true, true])
+    expect(urls.map((url) => judge(url, 'internal', 'other'))).toEqual([false, false, false, false])
+    expect(urls.map((url) => judge(url, 'public', 'other'))).toEqual([false, false, true, true])
+    expect(judge('http://billing:8081/', 'internal')).toBe(false)
+  })
+
   test('lets internal addresses be reached by the internal network only', async () => {
     const by = open({ allow: parseAllowList([]), allowInternal: parseAllowList(['127.0.0.0/8']) })
-    const verdict = by.judge(`${receiver.url}/internal`, 'internal')
+    const verdict = by.judge(`${receiver.url}/internal`, { ...ORG, network: 'internal' })
     expect(verdict.isAllowed).toBe(true)
-    expect(by.judge(`${receiver.url}/internal`, 'public').isAllowed).toBe(false)
+    expect(by.judge(`${receiver.url}/internal`, { ...ORG, network: 'public' }).isAllowed).toBe(
+      false,
+    )
     if (!verdict.isAllowed) return
     const request = { method: 'GET', headers: [], body: null, timeoutMs: 5000, maxBytes: 10 }
     expect(await by.send(verdict.target, 'internal', request)).toMatchObject({ kind: 'answer' })

@@ -3,7 +3,7 @@ import type { Target } from './url.ts'
 
 export interface EgressRequest {
   readonly method: string
-  /** Name, value, name, value, … */
+  /** Name, value, name, value, … `accept-encoding` is ours. */
   readonly headers: readonly string[]
   readonly body: string | Buffer | null
   /** For the whole exchange: waiting for a socket, connecting, sending, and the last byte of the answer. */
@@ -23,6 +23,8 @@ export type EgressResult =
       readonly headers: Readonly<Record<string, string | string[] | undefined>>
       readonly body: Buffer
       readonly isCut: boolean
+      /** How the body is encoded although nobody asked for it, like `gzip`: it is kept as it came, and is no text. */
+      readonly encoding: string | null
     }
   | { readonly kind: 'blocked'; readonly reason: string }
   | { readonly kind: 'timeout'; readonly reason: string }
@@ -31,7 +33,7 @@ export type EgressResult =
 
 /**
  * Sends one request and reads one answer, on undici's dispatch interface: about half the work per request of its
- * `request()`, and the body's cap is ours. No redirect is followed, nothing is decompressed.
+ * `request()`, and the body's cap is ours. No redirect is followed, nothing is decompressed: the cap counts what is kept.
  */
 export function exchange(
   dispatcher: Dispatcher,
@@ -61,7 +63,7 @@ export function exchange(
     const interrupt = () => stop({ kind: 'interrupted', reason: 'Patchbay was shut down' })
     const answer = (isCut: boolean): EgressResult => {
       const body = chunks.length === 1 ? (chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(chunks)
-      return { kind: 'answer', statusCode, headers, body, isCut }
+      return { kind: 'answer', statusCode, headers, body, isCut, encoding: encodingOf(headers) }
     }
     const timer = setTimeout(() => {
       // Connecting has a shorter limit of its own: whoever still waits here waits for others to the same host.
@@ -84,7 +86,7 @@ export function exchange(
         path: target.path,
         // undici types methods as a closed set plus any string
         method: request.method as Dispatcher.HttpMethod,
-        headers: request.headers as string[],
+        headers: [...request.headers, 'accept-encoding', 'identity'],
         body: request.body,
       },
       {
@@ -120,4 +122,13 @@ export function exchange(
       },
     )
   })
+}
+
+function encodingOf(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+): string | null {
+  const given = [headers['content-encoding'] ?? []].flat().join(', ').trim().toLowerCase()
+  return given === '' || given === 'identity'
+    ? null
+    : given.replace(/[^\x20-\x7e]/g, '').slice(0, 40)
 }

@@ -1,9 +1,15 @@
+import { createRequire } from 'node:module'
 import { describe, expect, test } from 'vitest'
 import { parseAllowList } from './allow-list.ts'
-import { judgeUrl } from './url.ts'
+import { makeReach } from './reach.ts'
+import { BAD_PORTS, judgeUrl } from './url.ts'
 
-const judge = (url: string, allow: string[] = [], isHttpAllowed = false) =>
-  judgeUrl(url, { isHttpAllowed, allow: parseAllowList(allow) })
+const judge = (url: string, allow: string[] = [], isHttpAllowed = false) => {
+  const none = parseAllowList([])
+  const lists = { allow: parseAllowList(allow), allowInternal: none, deny: none }
+  const reach = makeReach({ ...lists, isOwnAddress: () => false })
+  return judgeUrl(url, { isHttpAllowed, reach: reach.public, domains: null })
+}
 const reasonOf = (url: string, allow: string[] = [], isHttpAllowed = false) => {
   const verdict = judge(url, allow, isHttpAllowed)
   return verdict.isAllowed ? null : verdict.reason
@@ -94,6 +100,18 @@ describe('what a lenient parser would let through', () => {
     ['too many characters', `https://example.com/${'x'.repeat(2048)}`],
     ['nothing', ''],
     ['two dots', 'https://a..example.com/'],
+    ['two dots at its end', 'https://db.internal../'],
+    ['a dot at its beginning', 'https://.example.com/'],
+    ['an empty fragment', 'https://example.com/#'],
+    ['port 0', 'https://example.com:0/'],
+    ['the path of a socket', 'http://unix:/var/run/docker.sock:/x'],
+    ['a label of 64', `https://${'a'.repeat(64)}.example.com/`],
+    ['a name of 254', `https://${'a.'.repeat(125)}aaaa/`],
+    ['a label that begins with a hyphen', 'https://-a.example.com/'],
+    ['a list for a host', 'https://a.example.com,b.example.com/'],
+    ['a wildcard for a host', 'https://*.example.com/'],
+    ['braces in its host', 'https://{a}.example.com/'],
+    ['more characters when it is parsed', `https://example.com/${'"'.repeat(1000)}`],
   ])('%s: %j', (_, url) => {
     expect(reasonOf(url)).not.toBeNull()
   })
@@ -128,6 +146,51 @@ test.each([
   expect(reasonOf(`https://${host}/`)).not.toBeNull()
 })
 
+test('the ports that browsers refuse are refused', () => {
+  const load = createRequire(import.meta.url)
+  const { badPorts } = load('undici/lib/web/fetch/constants.js')
+  expect([...BAD_PORTS].map(String)).toEqual(
+    badPorts.filter((port: string) => Number(port) >= 1024),
+  )
+})
+
+test.each([
+  'https://Example.com.:8443/a/../b%20c?d="e"',
+  'https://0x8.8.8.8/',
+  'https://[2606:4700:0:0::1111]/',
+])('%s as it is kept is judged as it was given', (url) => {
+  const verdict = judge(url)
+  expect(verdict.isAllowed && judge(verdict.target.href)).toEqual(verdict)
+})
+
+describe('the list of an org', () => {
+  const judgeBy = (url: string, domains: string[], allow: string[] = []) => {
+    const none = parseAllowList([])
+    const lists = { allow: parseAllowList(allow), allowInternal: none, deny: none }
+    const reach = makeReach({ ...lists, isOwnAddress: () => false })
+    return judgeUrl(url, { isHttpAllowed: false, reach: reach.public, domains }).isAllowed
+  }
+
+  test.each([
+    ['https://Example.COM./', ['example.com'], true],
+    ['https://a.example.com:8443/', ['*.example.com'], true],
+    ['https://example.com.evil.net/', ['example.com', '*.example.com'], false],
+    ['https://evil-example.com/', ['*.example.com'], false],
+    ['https://example.com@evil.net/', ['example.com'], false],
+    ['https://evil.net/?https://example.com/', ['example.com'], false],
+    ['https://8.8.8.8/', ['*.example.com', '8.8.8.8.example.com'], false],
+    ['https://example.com/', [], false],
+  ])('%s by %j: %s', (url, domains, isAllowed) => {
+    expect(judgeBy(url, domains)).toBe(isAllowed)
+  })
+
+  test('narrows what the operator allows, and does not widen it', () => {
+    expect(judgeBy('https://db.internal/', ['db.internal'])).toBe(false)
+    expect(judgeBy('https://db.internal/', ['db.internal'], ['db.internal'])).toBe(true)
+    expect(judgeBy('https://db.internal/', ['example.com'], ['db.internal'])).toBe(false)
+  })
+})
+
 test.each([22, 25, 53, 81, 110, 445, 1023, 2049, 5060, 6000, 6667, 10080])(
   'port %i is not for HTTP',
   (port) => {
@@ -156,6 +219,8 @@ describe('an allow-list', () => {
     ['https://[::1]/', ['::1']],
     ['https://[::1]:9000/', ['[::1]:9000']],
     ['https://[::ffff:10.0.0.1]/', ['10.0.0.0/8']],
+    ['https://[::1]/', ['0:0::1']],
+    ['https://db.internal/', ['DB.internal.']],
   ])('lets %s through by %j', (url, allow) => {
     expect(reasonOf(url, allow)).toBeNull()
   })
@@ -166,6 +231,7 @@ describe('an allow-list', () => {
     ['https://127.0.0.1:22/', ['127.0.0.0/8']],
     ['https://user@db.internal/', ['db.internal']],
     ['https://10.0.0.1/', ['127.0.0.0/8']],
+    ['https://db.internal:0/', ['db.internal']],
   ])('does not let %s through by %j', (url, allow) => {
     expect(reasonOf(url, allow)).not.toBeNull()
   })

@@ -1,40 +1,21 @@
 import { isIP } from 'node:net'
-import { isPublicAddress } from './address.ts'
-import type { AllowList } from './allow-list.ts'
+import { hasDomain } from '../core/domains.ts'
+import { publicNameProblem } from './host-name.ts'
+import type { Reach } from './reach.ts'
 
 const MAX_URL_LENGTH = 2048
 
 /** Ports of the WHATWG fetch block list at or above 1024; below, only 80 and 443 are for HTTP. */
-const BAD_PORTS = new Set([
+export const BAD_PORTS: ReadonlySet<number> = new Set([
   1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669,
   6679, 6697, 10080,
 ])
 
-const INTERNAL_NAMES = new Set(['metadata.goog', 'metadata.tencentyun.com', 'metadata.packet.net'])
-const INTERNAL_SUFFIXES = [
-  '.localhost',
-  '.local',
-  '.internal',
-  '.intranet',
-  '.corp',
-  '.home',
-  '.lan',
-  '.private',
-  '.home.arpa',
-  '.cluster.local',
-  '.svc',
-  '.test',
-  '.invalid',
-  '.example',
-  '.onion',
-  '.in-addr.arpa',
-  '.ip6.arpa',
-  '.localdomain',
-]
-
 export interface UrlPolicy {
   readonly isHttpAllowed: boolean
-  readonly allow: AllowList
+  readonly reach: Reach
+  /** The org's own list of hosts; null: it has none. It narrows what is reached, and widens nothing. */
+  readonly domains: readonly string[] | null
 }
 
 /** Where a request goes: parsed and judged once, so that no second parser can disagree. */
@@ -57,7 +38,7 @@ export type UrlVerdict =
  */
 export function judgeUrl(input: string, policy: UrlPolicy): UrlVerdict {
   const refuse = (reason: string): UrlVerdict => ({ isAllowed: false, reason })
-  if (input.length > MAX_URL_LENGTH) return refuse(`must have at most ${MAX_URL_LENGTH} characters`)
+  if (input.length > MAX_URL_LENGTH) return refuse(TOO_LONG)
   // Whatever a lenient parser would repair, drop or read differently from the next one is refused before parsing.
   if (!/^[\x21-\x7e]+$/.test(input) || input.includes('\\')) {
     return refuse('must be plain ASCII without spaces, control characters or backslashes')
@@ -68,16 +49,18 @@ export function judgeUrl(input: string, policy: UrlPolicy): UrlVerdict {
   if (authority.includes('%')) return refuse('must not have % in its host')
   const url = new URL(input)
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return refuse('must be an https URL')
-  if (url.hash !== '') return refuse('must not have a fragment')
-  const target = toTarget(url)
-  const isListed = policy.allow.hasHost(target.host, target.port)
+  if (input.includes('#')) return refuse('must not have a fragment')
+  // What is kept is what was parsed, and it is judged again when it is called.
+  if (url.href.length > MAX_URL_LENGTH) return refuse(TOO_LONG)
   if (url.protocol === 'http:' && !policy.isHttpAllowed) {
     return refuse('must be https; plain http is not allowed here')
   }
-  if (!isListed && !isWebPort(target.port)) return refuse(`port ${target.port} is not for HTTP`)
-  const problem = isListed ? null : hostProblem(target, policy.allow)
+  const target = toTarget(url)
+  const problem = targetProblem(target, policy)
   return problem === null ? { isAllowed: true, target } : refuse(problem)
 }
+
+const TOO_LONG = `must have at most ${MAX_URL_LENGTH} characters`
 
 function toTarget(url: URL): Target {
   const host = url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '')
@@ -85,19 +68,27 @@ function toTarget(url: URL): Target {
   return { href: url.href, origin: url.origin, path: url.pathname + url.search, host, port }
 }
 
+function targetProblem({ host, port }: Target, { reach, domains }: UrlPolicy): string | null {
+  const isListed = reach.isListed(host, port)
+  if (port === 0 || !(isListed || isWebPort(port))) return `port ${port} is not for HTTP`
+  const problem = isListed ? null : hostProblem(host, port, reach)
+  if (problem !== null) return problem
+  return domains === null || hasDomain(domains, host) ? null : NOT_ON_ORG_LIST
+}
+
+const NOT_ON_ORG_LIST = "has a host that the org's allow-list does not name"
+
 function isWebPort(port: number): boolean {
   return port === 80 || port === 443 || (port >= 1024 && !BAD_PORTS.has(port))
 }
 
-function hostProblem(target: Target, allow: AllowList): string | null {
-  const { host, port } = target
-  if (isIP(host) !== 0) {
-    const isFine = isPublicAddress(host) || allow.hasAddress(host, port)
-    return isFine ? null : 'points to an address that is not public'
-  }
-  if (host === '' || host.includes('..')) return 'has no host'
-  if (!host.includes('.')) return 'must have a full host name, not a single label'
-  const isInternal =
-    INTERNAL_NAMES.has(host) || INTERNAL_SUFFIXES.some((suffix) => host.endsWith(suffix))
-  return isInternal ? 'points to a name that is not public' : null
+function hostProblem(host: string, port: number, reach: Reach): string | null {
+  if (isIP(host) !== 0) return reach.isReachable(host, port) ? null : NOT_REACHABLE[reach.network]
+  return publicNameProblem(host)
+}
+
+/** Why an address is refused, for the org: it never says which one. */
+export const NOT_REACHABLE = {
+  public: 'points to an address that is not public',
+  internal: 'points to an address that the operator does not list',
 }

@@ -13,6 +13,10 @@ import { makeRouter } from './route.ts'
 import { type ApiKeyRoutesDeps, apiKeyRoutes } from './routes/api-keys.ts'
 import { catalogRoutes } from './routes/catalog.ts'
 import { type ChatRoutesDeps, chatRoutes } from './routes/chat.ts'
+import {
+  type EgressAllowListRoutesDeps,
+  egressAllowListRoutes,
+} from './routes/egress-allow-list.ts'
 import { type HistoryRoutesDeps, historyRoutes } from './routes/history.ts'
 import { integrationRoutes } from './routes/integrations.ts'
 import { type OrgRoutesDeps, orgRoutes } from './routes/orgs.ts'
@@ -23,6 +27,7 @@ import { webhookRoutes } from './routes/webhooks.ts'
 export interface AppDeps
   extends OrgRoutesDeps,
     ApiKeyRoutesDeps,
+    EgressAllowListRoutesDeps,
     WebhookActionsDeps,
     HistoryRoutesDeps,
     ToolRoutesDeps,
@@ -46,6 +51,7 @@ export function createApp(deps: AppDeps) {
   api.use(authenticate(deps), limitBody, requireJson)
   api.route('/', orgRoutes(deps))
   api.route('/', apiKeyRoutes(deps))
+  api.route('/', egressAllowListRoutes(deps))
   api.route('/', catalogRoutes(deps.providers))
   api.route('/', integrationRoutes(deps.integrations))
   api.route('/', webhookRoutes(deps.subscriptions))

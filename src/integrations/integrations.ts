@@ -83,6 +83,11 @@ export function makeIntegrations(deps: IntegrationsDeps) {
     })
   }
 
+  function assertMayInstall(orgId: string, provider: Provider): void {
+    if (provider.network !== 'internal' || deps.mayInstallInternal(orgId)) return
+    throw new AppError('FORBIDDEN', 'This org may not install services of the internal network.')
+  }
+
   function toIntegration(row: Row): Integration {
     const provider = deps.findProvider(row.providerKey)
     return {
@@ -148,12 +153,7 @@ export function makeIntegrations(deps: IntegrationsDeps) {
     /** Throws `INVALID_BODY` for an unknown provider, or credentials or config that do not fit its schema. */
     async create(orgId: string, input: NewIntegration, by: Actor): Promise<Integration> {
       const provider = providerOf(input.providerKey)
-      if (provider.network === 'internal' && !deps.mayInstallInternal(orgId)) {
-        throw new AppError(
-          'FORBIDDEN',
-          'This org may not install services of the internal network.',
-        )
-      }
+      assertMayInstall(orgId, provider)
       const id = deps.newId()
       const credentials = parseMember('credentials', provider.credentials, input.credentials ?? {})
       const config = parseMember('config', provider.config, input.config ?? {})
@@ -186,6 +186,7 @@ export function makeIntegrations(deps: IntegrationsDeps) {
     ): Promise<Integration> {
       const before = await find(orgId, id)
       const provider = providerOf(before.providerKey)
+      if (change.isEnabled === true) assertMayInstall(orgId, provider)
       const sealed =
         change.credentials === undefined
           ? {}

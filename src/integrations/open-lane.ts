@@ -18,12 +18,20 @@ interface SealedSubscription {
   readonly max_age_seconds: number | null
   readonly retry_schedule: number[] | null
   readonly content: 'thin' | 'full'
+  readonly egress_domains: string[] | null
 }
 
 interface OpenLaneDeps<Verdict> {
   readonly keyring: Keyring
   readonly getProvider: (key: string) => Provider
-  readonly judgeUrl: (url: string, network: Provider['network']) => Verdict
+  readonly judgeUrl: (
+    url: string,
+    caller: {
+      readonly orgId: string
+      readonly network: Provider['network']
+      readonly domains: readonly string[] | null
+    },
+  ) => Verdict
   readonly defaultScheduleS: readonly number[]
 }
 
@@ -38,14 +46,16 @@ export function makeOpenLane<Verdict>(deps: OpenLaneDeps<Verdict>) {
       row.headers === null ? {} : JSON.parse(await open('headers', row.headers))
     const stored: StoredSecret[] = JSON.parse(await open('secrets', row.secrets))
     const valid = validSecrets(stored, nowMs)
+    const { network } = provider
+    const caller = { orgId: row.org_id, network, domains: row.egress_domains }
     const ends = valid.map(({ expiresAt }) =>
       expiresAt === null ? Infinity : Date.parse(expiresAt),
     )
     return {
       staleAtMs: Math.min(...ends),
       config: {
-        url: deps.judgeUrl(url, provider.network),
-        network: provider.network,
+        url: deps.judgeUrl(url, caller),
+        network,
         headers: Object.entries(headers).flat(),
         sign: makeSign(valid.map((entry) => entry.secret)),
         scheduleS: row.retry_schedule ?? deps.defaultScheduleS,

@@ -46,8 +46,11 @@ interface SubscriptionsDeps {
   readonly audit: WriteAudit
   /** Throws not found where the org has no such integration. */
   readonly providerOf: (orgId: string, integrationId: string) => Promise<Provider>
-  /** Why a URL can never be called, or null. */
-  readonly urlProblem: (url: string, network: Provider['network']) => string | null
+  /** Says of a URL why the org can never call it, or null. */
+  readonly urlJudge: (
+    orgId: string,
+    network: Provider['network'],
+  ) => Promise<(url: string) => string | null>
 }
 
 type Row = typeof webhookSubscriptions.$inferSelect
@@ -99,10 +102,24 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
     return shown
   }
 
+  async function assertCallable(provider: Provider, orgId: string, url: string): Promise<void> {
+    const judge = await deps.urlJudge(orgId, provider.network)
+    const problem = judge(url)
+    if (problem !== null) throw invalidField('url', problem)
+  }
+
+  /** What may have been allowed when it was made. */
+  async function assertStillCallable(provider: Provider, row: Row): Promise<void> {
+    const url =
+      row.sealedUrl === null
+        ? row.url
+        : await keyring.open(sealContext(row.orgId, row.id, 'sealed_url'), row.sealedUrl)
+    await assertCallable(provider, row.orgId, url)
+  }
+
   /** What stands in the `url` columns: the URL, or its mask and the sealed URL where the URL is a secret. */
   async function urlColumns(provider: Provider, orgId: string, id: string, url: string) {
-    const problem = deps.urlProblem(url, provider.network)
-    if (problem !== null) throw invalidField('url', problem)
+    await assertCallable(provider, orgId, url)
     const parsed = new URL(url)
     const providerProblem = provider.urlProblem(parsed)
     if (providerProblem !== null) throw invalidField('url', providerProblem)
@@ -194,6 +211,8 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
       const columns: Columns = plainColumns(change)
       if (change.url !== undefined && change.url !== before.url) {
         Object.assign(columns, await urlColumns(provider, orgId, id, change.url))
+      } else if (change.isActive === true && !before.isActive) {
+        await assertStillCallable(provider, before)
       }
       if (change.headers !== undefined) {
         const old = await openHeaders(before)

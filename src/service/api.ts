@@ -17,11 +17,13 @@ import { makeTurn } from '../chat/turn.ts'
 import type { Config } from '../config.ts'
 import { notFound } from '../core/error.ts'
 import type { DbTx } from '../db/pool.ts'
+import type { Network } from '../egress/reach.ts'
 import { makeHistory } from '../history/history.ts'
 import { pingSubscription } from '../history/ping.ts'
 import { makeRecover } from '../history/recover.ts'
 import { makeStats } from '../history/stats.ts'
 import { createApp } from '../http/app.ts'
+import { makeEgressAllowLists } from '../integrations/egress-allow-list.ts'
 import { makeIntegrations } from '../integrations/integrations.ts'
 import { makeSubscriptions } from '../integrations/subscriptions.ts'
 import { fromDrizzle } from '../outbox/adapters.ts'
@@ -35,14 +37,18 @@ import { makeTools } from './tools.ts'
 export async function makeApi(config: Config, resources: Resources, log: Log) {
   const { db, pool, inOrg, keyring, egress, jobs, newId } = resources
   const retentionDays = config.RETENTION_DAYS
-  const urlProblem = (url: string, network: 'public' | 'internal') => {
-    const verdict = egress.judge(url, network)
-    return verdict.isAllowed ? null : verdict.reason
-  }
   const emitIn = (tx: DbTx, event: EventInput) => emit(fromDrizzle(tx, sql), event)
 
   const audit = makeAudit({ inOrg })
   const writeAudit = audit.record
+  const egressAllowLists = makeEgressAllowLists({ inOrg, audit: writeAudit })
+  const urlJudge = async (orgId: string, network: Network) => {
+    const domains = await egressAllowLists.get(orgId)
+    return (url: string) => {
+      const verdict = egress.judge(url, { orgId, network, domains })
+      return verdict.isAllowed ? null : verdict.reason
+    }
+  }
   const integrations = makeIntegrations({
     inOrg,
     audit: writeAudit,
@@ -57,7 +63,7 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
     nowMs: Date.now,
     keyring,
     newId,
-    urlProblem,
+    urlJudge,
     providerOf: async (orgId, integrationId) => {
       const { provider } = await integrations.get(orgId, integrationId)
       const found = findProvider(provider.key)
@@ -70,7 +76,8 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
     inOrg,
     egress,
     newId,
-    urlProblem,
+    urlJudge,
+    domainsOf: egressAllowLists.get,
     loadHost: integrations.load,
     searchMessages: conversations.search,
     emit: emitIn,
@@ -107,6 +114,7 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
     providers: PROVIDERS,
     integrations,
     subscriptions,
+    egressAllowLists,
     audit,
     history: makeHistory({ inOrg, audit: writeAudit }),
     recover: makeRecover({ inOrg, audit: writeAudit, nowMs: Date.now, retentionDays }),
@@ -137,20 +145,21 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
 }
 
 /** What tokens are checked with: the identity provider's keys or the shared secret. */
-async function tokenKeys(config: Config, fetch: typeof globalThis.fetch, log: Log) {
+async function tokenKeys(config: Config, fetchKeys: typeof fetch, log: Log) {
   const url = config.AUTH_JWKS_URL
-  if (url !== undefined) return makeJwks({ url, fetch, nowMs: () => performance.now(), log })
+  if (url !== undefined)
+    return makeJwks({ url, fetch: fetchKeys, nowMs: () => performance.now(), log })
   const secret = await jwtSecret(config)
   if (secret === undefined) throw new Error('neither a JWKS nor a secret is configured')
   return secret
 }
 
-function modelOf(config: Config, fetch: typeof globalThis.fetch): Model {
+function modelOf(config: Config, fetchModel: typeof fetch): Model {
   if (config.LLM_BASE_URL === undefined || config.LLM_MODEL === undefined) return demoModel
   return makeAiModel({
     baseUrl: config.LLM_BASE_URL,
     apiKey: config.LLM_API_KEY,
     model: config.LLM_MODEL,
-    fetch,
+    fetch: fetchModel,
   })
 }

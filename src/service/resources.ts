@@ -72,6 +72,9 @@ export async function openResources(
       isHttpAllowed: config.EGRESS_HTTP === 'allow',
       allow: parseAllowList(config.EGRESS_ALLOW),
       allowInternal: parseAllowList(config.EGRESS_ALLOW_INTERNAL),
+      deny: parseAllowList(config.EGRESS_DENY),
+      internalOrgs: config.INTERNAL_HTTP_ORGS,
+      proxy: config.EGRESS_PROXY,
       // Both within the deadline of a try, also of a short one: who cannot be reached has failed, and was not interrupted.
       resolveTimeoutMs: Math.min(3000, attemptTimeoutMs(config) * 0.3),
       connectTimeoutMs: Math.min(5000, attemptTimeoutMs(config) * 0.5),

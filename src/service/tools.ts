@@ -6,14 +6,15 @@ import type { FoundMessage } from '../tools/builtins.ts'
 import { makeBuiltins } from '../tools/builtins.ts'
 import { makeCall } from '../tools/call.ts'
 import { makeCatalog } from '../tools/catalog.ts'
-import { makeToolDefinitions, type ToolHost } from '../tools/definitions.ts'
+import { makeToolDefinitions, type ToolHost, type UrlJudge } from '../tools/definitions.ts'
 import { makeInvoke } from '../tools/invoke.ts'
 import { makeRuns, type RunEvent } from '../tools/runs.ts'
 import type { Resources } from './resources.ts'
 
 interface ToolsDeps extends Pick<Resources, 'inOrg' | 'egress' | 'newId'> {
   readonly loadHost: (orgId: string, integrationId: string) => Promise<ToolHost | null>
-  readonly urlProblem: (url: string, network: 'public' | 'internal') => string | null
+  readonly urlJudge: UrlJudge
+  readonly domainsOf: (orgId: string) => Promise<readonly string[] | null>
   readonly searchMessages: (
     orgId: string,
     conversationId: string | null,
@@ -25,7 +26,7 @@ interface ToolsDeps extends Pick<Resources, 'inOrg' | 'egress' | 'newId'> {
 }
 
 /** The tools feature, wired. */
-export function makeTools({ inOrg, egress, newId, loadHost, urlProblem, ...deps }: ToolsDeps) {
+export function makeTools({ inOrg, egress, newId, loadHost, urlJudge, ...deps }: ToolsDeps) {
   const args = makeArgsValidator()
   const builtins = makeBuiltins({
     now: () => new Date(),
@@ -36,7 +37,12 @@ export function makeTools({ inOrg, egress, newId, loadHost, urlProblem, ...deps 
     find: catalog.find,
     names: async (orgId) => (await catalog.list(orgId)).map((tool) => tool.name),
     validate: args.validate,
-    call: makeCall({ egress, loadHost, userAgent: `Patchbay/${packageJson.version}` }),
+    call: makeCall({
+      egress,
+      loadHost,
+      domainsOf: deps.domainsOf,
+      userAgent: `Patchbay/${packageJson.version}`,
+    }),
     newId,
   })
   return {
@@ -48,7 +54,7 @@ export function makeTools({ inOrg, egress, newId, loadHost, urlProblem, ...deps 
       builtins,
       compile: args.compile,
       loadHost,
-      urlProblem,
+      urlJudge,
       audit: deps.audit,
     }),
   }

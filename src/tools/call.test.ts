@@ -38,15 +38,17 @@ beforeEach(() => {
 })
 
 interface Call {
+  readonly domains?: readonly string[]
   readonly config?: Partial<HttpConfig>
   readonly invocation?: Partial<CheckedInvocation>
   readonly host?: Partial<ToolHost> | null
 }
 
-function call({ config, invocation, host = {} }: Call = {}) {
+function call({ config, invocation, host = {}, domains }: Call = {}) {
   const run = makeCall({
     egress,
     loadHost: async () => (host === null ? null : { ...HOST, ...host }),
+    domainsOf: async () => domains ?? null,
     userAgent: 'Patchbay/1.2.3',
   })
   const tool = {
@@ -237,12 +239,28 @@ describe('what is not called', () => {
         config: { headers: { a: '{{credentials.token}}' } },
         host: { credentials: { token: 'a\r\nb: c' } },
       },
-      'a header value has characters that cannot stand in a header',
+      "the tool's header a has a value with characters that are not allowed in a header",
+    ],
+    [
+      'one whose credential is longer than a header may be',
+      {
+        config: { headers: { a: '{{credentials.token}}' } },
+        host: { credentials: { token: 'x'.repeat(5000) } },
+      },
+      "the tool's header a has a value of over 4096 characters",
     ],
   ])('is %s', async (_, given, error) => {
     expect(await call(given)).toMatchObject({ outcome: 'error', error })
     expect(endpoint.requests).toEqual([])
   })
+})
+
+test('a host that the org itself does not name is blocked', async () => {
+  expect(await call({ domains: ['example.com'] })).toMatchObject({
+    outcome: 'blocked',
+    error: "the URL has a host that the org's allow-list does not name",
+  })
+  expect(endpoint.requests).toEqual([])
 })
 
 describe('a credential', () => {

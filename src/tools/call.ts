@@ -1,4 +1,5 @@
 import { toSnippet } from '../core/answer.ts'
+import { headersProblem } from '../core/header.ts'
 import { makeRedact, type Redact } from '../core/redact.ts'
 import type { Egress } from '../egress/egress.ts'
 import type { EgressResult } from '../egress/exchange.ts'
@@ -27,6 +28,8 @@ export interface CheckedInvocation extends Invocation {
 interface CallDeps {
   readonly egress: Pick<Egress, 'judge' | 'send'>
   readonly loadHost: (orgId: string, integrationId: string) => Promise<ToolHost | null>
+  /** The org's own list of hosts; null: it has none. */
+  readonly domainsOf: (orgId: string) => Promise<readonly string[] | null>
   readonly userAgent: string
 }
 
@@ -39,7 +42,7 @@ type EndpointAnswer = Extract<EgressResult, { kind: 'answer' }>
  *
  * @throws AppError `INVALID_BODY` for arguments that cannot stand in the URL, before anything is sent
  */
-export function makeCall({ egress, loadHost, userAgent }: CallDeps) {
+export function makeCall({ egress, loadHost, domainsOf, userAgent }: CallDeps) {
   return async function call(
     tool: External,
     invocation: CheckedInvocation,
@@ -67,21 +70,26 @@ export function makeCall({ egress, loadHost, userAgent }: CallDeps) {
     if (missing !== null) {
       return problem(failed('error', `its integration has no ${missing} any more`))
     }
-    const verdict = egress.judge(fillUrl(config, host, invocation.args), host.network)
+    const { orgId } = invocation
+    const { network } = host
+    const url = fillUrl(config, host, invocation.args)
+    const verdict = egress.judge(url, { orgId, network, domains: await domainsOf(orgId) })
     if (!verdict.isAllowed) return problem(failed('blocked', `the URL ${verdict.reason}`))
 
     const body = bodyOf(config, invocation)
-    const headers = Object.entries(config.headers ?? {}).flatMap(([name, value]) => [
-      name,
-      fillText(value, host),
-    ])
-    headers.push('user-agent', userAgent, 'accept-encoding', 'identity', 'idempotency-key', runId)
-    if (body !== null) headers.push('content-type', 'application/json')
-    if (headers.some((text) => !/^[\t\x20-\x7e]*$/.test(text))) {
-      return problem(failed('error', 'a header value has characters that cannot stand in a header'))
+    const own = Object.entries(config.headers ?? {}).map(
+      ([name, value]) => [name, fillText(value, host)] as const,
+    )
+    // A credential may have what no header may: what is filled in is judged as what is written down.
+    const wrong = headersProblem(Object.fromEntries(own))
+    if (wrong !== null) {
+      const which = wrong.name === '' ? 'has headers with' : `header ${wrong.name}`
+      return problem(failed('error', `the tool's ${which} ${wrong.message}`))
     }
+    const headers = [...own.flat(), 'user-agent', userAgent, 'idempotency-key', runId]
+    if (body !== null) headers.push('content-type', 'application/json')
     const { signal } = invocation
-    const answer = await egress.send(verdict.target, host.network, {
+    const answer = await egress.send(verdict.target, network, {
       method: config.method,
       headers,
       body,
@@ -116,10 +124,9 @@ function toResult(answer: EgressResult, redact: Redact): CallResult {
 }
 
 function toAnswerResult(answer: EndpointAnswer, redact: Redact): CallResult {
-  const { statusCode, isCut } = answer
-  const encoding = headerOf(answer, 'content-encoding')
-  if (encoding !== '' && encoding !== 'identity') {
-    const shown = redact.text(encoding).slice(0, 40)
+  const { statusCode, isCut, encoding } = answer
+  if (encoding !== null) {
+    const shown = redact.text(encoding)
     return failed('error', `HTTP ${statusCode}: the answer is encoded (${shown}), unasked`)
   }
   const text = answer.body.toString()

@@ -47,7 +47,7 @@ beforeAll(async () => {
       if (rows.length === 0) return null
       return { ...HOST, supportsTools: rows[0].name !== 'without tools' }
     },
-    urlProblem: (url) => (url.includes('private') ? 'is not public' : null),
+    urlJudge: async () => (url) => (url.includes('private') ? 'is not public' : null),
   })
 })
 afterAll(() => database[Symbol.asyncDispose]())

@@ -47,14 +47,19 @@ export interface ToolHost {
   readonly credentials: Readonly<Record<string, string>>
 }
 
+export type UrlJudge = (
+  orgId: string,
+  network: 'public' | 'internal',
+) => Promise<(url: string) => string | null>
+
 interface DefinitionsDeps {
   readonly inOrg: InOrg
   readonly builtins: readonly BuiltinTool[]
   readonly compile: ReturnType<typeof makeArgsValidator>['compile']
   readonly loadHost: (orgId: string, integrationId: string) => Promise<ToolHost | null>
   readonly audit: (entry: AuditEntry, tx: DbTx) => Promise<void>
-  /** Why a URL can never be called, or null. */
-  readonly urlProblem: (url: string, network: 'public' | 'internal') => string | null
+  /** Says of a URL why the org can never call it, or null. */
+  readonly urlJudge: UrlJudge
 }
 
 /** The tools that an org defines on an integration. */
@@ -82,7 +87,7 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
     return row
   }
 
-  function check(host: ToolHost, input: ToolChange): void {
+  async function check(orgId: string, host: ToolHost, input: ToolChange): Promise<void> {
     if (input.name !== undefined && !TOOL_NAME.test(input.name)) {
       throw invalidField(
         'name',
@@ -99,7 +104,7 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
         credentials: Object.keys(host.credentials),
         config: Object.keys(host.config),
       }
-      assertHttpConfig(input.httpConfig, known, (url) => deps.urlProblem(url, host.network))
+      assertHttpConfig(input.httpConfig, known, await deps.urlJudge(orgId, host.network))
     }
     for (const [field, value] of Object.entries(input)) {
       if (!isStorable(value)) {
@@ -156,7 +161,7 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
       if (!host.supportsTools) {
         throw new AppError('UNPROCESSABLE', 'Tools cannot be defined on this kind of integration.')
       }
-      check(host, input)
+      await check(orgId, host, input)
       return inOrg(orgId, async (tx) => {
         const wireName = await freeWireName(tx, orgId, input.name, null)
         const { name, description, argsSchema, httpConfig, isEnabled = true } = input
@@ -184,7 +189,7 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
     async update(orgId: string, integrationId: string, id: string, change: ToolChange, by: Actor) {
       const host = await hostOf(orgId, integrationId)
       const before = await find(orgId, integrationId, id)
-      check(host, change)
+      await check(orgId, host, change)
       const isRenamed = change.name !== undefined && change.name !== before.name
       return inOrg(orgId, async (tx) => {
         const wire =
