@@ -38,7 +38,13 @@ const MAX_BYTES = 65_536
  * @throws (the function it makes) AppError `UNAVAILABLE` when a set that was good has been out of reach for too long; another
  *   error where there never was one: that is a wrong setting as likely as an outage, and nobody gets in
  */
-export function makeJwks({ url, fetch, nowMs, log, timeoutMs }: JwksDeps): FindPublishedKey {
+export function makeJwks({
+  url,
+  fetch: request,
+  nowMs,
+  log,
+  timeoutMs,
+}: JwksDeps): FindPublishedKey {
   let set: KeySet | null = null
   let fetchedAt = Number.NEGATIVE_INFINITY
   let triedAt = Number.NEGATIVE_INFINITY
@@ -56,7 +62,7 @@ export function makeJwks({ url, fetch, nowMs, log, timeoutMs }: JwksDeps): FindP
   }
 
   async function load(): Promise<void> {
-    const fetched = await fetchKeySet(url, fetch, timeoutMs ?? TIMEOUT_MS)
+    const fetched = await fetchKeySet(url, request, timeoutMs ?? TIMEOUT_MS)
     if (typeof fetched === 'string') {
       failures += 1
       complain(fetched)

@@ -6,7 +6,7 @@ type Fetch = (request: Request) => Response | Promise<Response>
 export interface Listener extends AsyncDisposable {
   readonly url: string
   /** What answers from now on. */
-  readonly use: (fetch: Fetch) => void
+  readonly use: (next: Fetch) => void
 }
 
 /** The port cannot be had. */
@@ -46,8 +46,8 @@ export async function listen(host: string, port: number, first: Fetch): Promise<
   })
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${actualPort}`,
-    use: (fetch) => {
-      current = fetch
+    use: (next) => {
+      current = next
     },
     [Symbol.asyncDispose]: async () => {
       const closed = new Promise((done) => server.close(done))
