@@ -3,12 +3,12 @@ import type pg from 'pg'
 import { makeNewId } from '../../src/core/id.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { makeDataKeyStore } from '../../src/db/data-keys.ts'
-import { makeDb } from '../../src/db/pool.ts'
 import { findApiRole, openTenants } from '../../src/db/tenants.ts'
 import { makeIntegrations } from '../../src/integrations/integrations.ts'
 import { makeSubscriptions } from '../../src/integrations/subscriptions.ts'
 import { findProvider, getProvider } from '../../src/providers/registry.ts'
 import { openKeyring } from '../../src/security/keyring.ts'
+import { makeLocalWrapper } from '../../src/security/local-wrapper.ts'
 import { laneType, ORG } from './body.ts'
 import { plainKeyring } from './plain-keyring.ts'
 
@@ -30,12 +30,10 @@ export async function subscribeLanes(
   pool: pg.Pool,
   { databaseUrl, lanes, masterKey, receiverUrl, isBare }: LanesOptions,
 ): Promise<Record<string, string>> {
-  const db = makeDb(pool)
   const newId = makeNewId({ nowMs: Date.now, randomBytes })
-  const store = makeDataKeyStore(db)
-  const keyring = isBare
-    ? plainKeyring
-    : await openKeyring({ masterKey: new Secret(masterKey), store, newId })
+  const wrapper = makeLocalWrapper('MASTER_KEY', () => [new Secret(masterKey)])
+  const store = makeDataKeyStore(pool)
+  const keyring = isBare ? plainKeyring : await openKeyring({ wrapper, store, newId })
   const provider = getProvider('generic-webhook')
   const { key, name, description } = provider.manifest
   await pool.query('insert into patchbay.orgs (id, name) values ($1, $1)', [ORG])

@@ -4,6 +4,7 @@ import { openTestDatabase, type TestDatabase } from '../../test/fixtures/databas
 import { Secret } from '../core/secret.ts'
 import { makeDataKeyStore } from '../db/data-keys.ts'
 import { openKeyring } from '../security/keyring.ts'
+import { makeLocalWrapper } from '../security/local-wrapper.ts'
 import { makeLog } from '../telemetry/log.ts'
 import { type Begun, makeIdempotency } from './idempotency.ts'
 
@@ -12,8 +13,9 @@ let idempotency: ReturnType<typeof makeIdempotency>
 beforeAll(async () => {
   database = await openTestDatabase()
   const masterKey = new Secret(randomBytes(32).toString('base64'))
-  const store = makeDataKeyStore(database.db)
-  const keyring = await openKeyring({ masterKey, store, newId: randomUUID })
+  const wrapper = makeLocalWrapper('MASTER_KEY', () => [masterKey])
+  const store = makeDataKeyStore(database.pool)
+  const keyring = await openKeyring({ wrapper, store, newId: randomUUID })
   idempotency = makeIdempotency({
     inOrg: database.inOrg,
     keyring,

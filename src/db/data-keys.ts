@@ -1,6 +1,4 @@
-import { desc, eq } from 'drizzle-orm'
-import type { Db } from './pool.ts'
-import { dataKeys } from './schema.ts'
+import type { Queryable } from './pool.ts'
 
 interface WrappedKey {
   readonly id: string
@@ -8,21 +6,100 @@ interface WrappedKey {
   readonly masterKeyId: string
 }
 
+interface OrgKey extends WrappedKey {
+  readonly orgId: string
+}
+
+interface Sample extends OrgKey {
+  readonly count: number
+}
+
+const LIST = `
+select id, wrapped, master_key_id as "masterKeyId"
+from patchbay.data_keys
+where org_id = $1
+order by created_at desc, id desc`
+
+const SAMPLES = `
+select distinct on (master_key_id)
+  org_id as "orgId", id, wrapped, master_key_id as "masterKeyId", (count(*) over (partition by master_key_id))::int as count
+from patchbay.data_keys
+order by master_key_id, org_id, id`
+
+const ADD_OWN = `
+insert into patchbay.data_keys (org_id, id, wrapped, master_key_id) values ($1, $2, $3, $4)`
+
+// The lock makes a rotation of the master key, which re-wraps the installation's own keys first, wait for this transaction:
+// it then finds the row. Who comes after it finds another master key there, and adds nothing.
+const ADD = `
+with own as (
+  select from patchbay.data_keys where org_id = '' and master_key_id = any ($5::text[]) limit 1 for share
+)
+insert into patchbay.data_keys (org_id, id, wrapped, master_key_id)
+select $1, $2::uuid, $3::bytea, $4 from own`
+
 /** Wrapped data keys in the database. Two processes that make an org's first key at once leave two, which is harmless. */
-export function makeDataKeyStore(db: Db) {
+export function makeDataKeyStore(db: Queryable) {
   return {
-    list: (orgId: string): Promise<WrappedKey[]> =>
-      db
-        .select({
-          id: dataKeys.id,
-          wrapped: dataKeys.wrapped,
-          masterKeyId: dataKeys.masterKeyId,
+    list: async (orgId: string): Promise<WrappedKey[]> =>
+      (await db.query<WrappedKey>({ name: 'list_data_keys', text: LIST, values: [orgId] })).rows,
+    samples: async (): Promise<Sample[]> =>
+      (await db.query<Sample>({ name: 'sample_data_keys', text: SAMPLES })).rows,
+    add: async (
+      orgId: string,
+      { id, wrapped, masterKeyId }: WrappedKey,
+      ownMasterKeyIds: readonly string[] | null,
+    ): Promise<boolean> => {
+      const values = [orgId, id, wrapped, masterKeyId]
+      const { rowCount } =
+        ownMasterKeyIds === null
+          ? await db.query({ name: 'add_own_data_key', text: ADD_OWN, values })
+          : await db.query({
+              name: 'add_data_key',
+              text: ADD,
+              values: [...values, ownMasterKeyIds],
+            })
+      return rowCount === 1
+    },
+  }
+}
+
+const OUTDATED = `
+select org_id as "orgId", id, wrapped, master_key_id as "masterKeyId"
+from patchbay.data_keys
+where master_key_id <> $1 and (org_id, id) > ($2, $3::uuid)
+order by org_id, id
+limit $4`
+
+const REWRAP = `
+update patchbay.data_keys set wrapped = $5, master_key_id = $6
+where org_id = $1 and id = $2 and wrapped = $3 and master_key_id = $4`
+
+const COUNT = `
+select count(*)::int as total, (count(*) filter (where master_key_id <> $1))::int as outdated
+from patchbay.data_keys`
+
+/** What a rotation of the master key does to the rows: each of them changed only as it was read. */
+export function makeRewrapStore(db: Queryable) {
+  return {
+    /** Not wrapped by this master key; the installation's own come first. */
+    listOutdated: async (currentId: string, after: { orgId: string; id: string }, limit: number) =>
+      (
+        await db.query<OrgKey>({
+          text: OUTDATED,
+          values: [currentId, after.orgId, after.id, limit],
         })
-        .from(dataKeys)
-        .where(eq(dataKeys.orgId, orgId))
-        .orderBy(desc(dataKeys.createdAt), desc(dataKeys.id)),
-    add: async (orgId: string, key: WrappedKey): Promise<void> => {
-      await db.insert(dataKeys).values({ orgId, ...key })
+      ).rows,
+    replace: async (row: OrgKey, now: Omit<WrappedKey, 'id'>): Promise<boolean> => {
+      const values = [row.orgId, row.id, row.wrapped, row.masterKeyId, now.wrapped, now.masterKeyId]
+      return (await db.query({ text: REWRAP, values })).rowCount === 1
+    },
+    count: async (currentId: string) => {
+      const { rows } = await db.query<{ total: number; outdated: number }>({
+        text: COUNT,
+        values: [currentId],
+      })
+      return rows[0] ?? { total: 0, outdated: 0 }
     },
   }
 }

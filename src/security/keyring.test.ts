@@ -1,27 +1,21 @@
 import { randomBytes, randomUUID } from 'node:crypto'
+import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
+import { makeStore } from '../../test/fixtures/data-key-store.ts'
 import { Secret } from '../core/secret.ts'
-import { type DataKeyStore, KeyringError, openKeyring, type WrappedKey } from './keyring.ts'
+import { addDataKey, type DataKeyStore } from './data-key.ts'
+import { openKeyring } from './keyring.ts'
+import { KeyringError } from './keyring-error.ts'
+import { makeLocalWrapper } from './local-wrapper.ts'
 
 const CONTEXT = { orgId: 'acme', table: 'webhook_subscriptions', column: 'secrets', rowId: 'row-1' }
 const PLAIN = 'xoxb-a-token-nobody-may-see'
 
-type Rows = Map<string, WrappedKey[]>
-
-function makeStore(rows: Rows = new Map()): DataKeyStore & { readonly rows: Rows } {
-  return {
-    rows,
-    list: async (orgId) => [...(rows.get(orgId) ?? [])],
-    add: async (orgId, key) => {
-      rows.set(orgId, [key, ...(rows.get(orgId) ?? [])])
-    },
-  }
-}
-
 const newMasterKey = () => new Secret(randomBytes(32).toString('base64'))
 
 async function open(store: DataKeyStore = makeStore(), masterKey = newMasterKey()) {
-  return openKeyring({ masterKey, store, newId: randomUUID })
+  const wrapper = makeLocalWrapper('MASTER_KEY', () => [masterKey])
+  return openKeyring({ wrapper, store, newId: randomUUID })
 }
 
 /** The value with one bit of one byte turned over. */
@@ -117,6 +111,60 @@ describe('a sealed value', () => {
     const longer = Buffer.concat([sealed, Buffer.of(0)])
     await expect(keyring.open(CONTEXT, longer)).rejects.toThrow(KeyringError)
   })
+})
+
+describe('a sealed value of another hand', () => {
+  test('in an unknown version, or under a key id that is not its own, does not open', async () => {
+    const store = makeStore()
+    const masterKey = newMasterKey()
+    const wrapper = makeLocalWrapper('MASTER_KEY', () => [masterKey])
+    const keyring = await openKeyring({ wrapper, store, newId: randomUUID })
+    const sealed = await keyring.seal(CONTEXT, PLAIN)
+    for (const version of [0, 2, 255]) {
+      const other = Buffer.concat([Buffer.of(version), sealed.subarray(1)])
+      await expect(keyring.open(CONTEXT, other)).rejects.toThrow('not a sealed value')
+    }
+    const nobodys = Buffer.concat([Buffer.of(1), randomBytes(16), sealed.subarray(17)])
+    await expect(keyring.open(CONTEXT, nobodys)).rejects.toThrow('not known here')
+    // A second data key of the same org, named in the place of the right one.
+    await addDataKey({ wrapper, store, newId: randomUUID }, 'acme')
+    const [newest] = store.rows.get('acme') ?? []
+    const id = Buffer.from(newest?.id.replaceAll('-', '') ?? '', 'hex')
+    const renamed = Buffer.concat([Buffer.of(1), id, sealed.subarray(17)])
+    await expect(keyring.open(CONTEXT, renamed)).rejects.toThrow('was changed')
+    expect(await keyring.open(CONTEXT, sealed)).toBe(PLAIN)
+  })
+
+  test('whose tag is cut to four bytes and moved up to its text does not open', async () => {
+    const keyring = await open()
+    const sealed = await keyring.seal(CONTEXT, PLAIN)
+    const shortTag = Buffer.concat([sealed.subarray(0, 33), sealed.subarray(45)])
+    await expect(keyring.open(CONTEXT, shortTag)).rejects.toThrow(KeyringError)
+  })
+})
+
+test('nothing of a keyring prints a key', async () => {
+  const store = makeStore()
+  const masterKey = newMasterKey()
+  const wrapper = makeLocalWrapper('MASTER_KEY', () => [masterKey])
+  const keyring = await openKeyring({ wrapper, store, newId: randomUUID })
+  await keyring.seal(CONTEXT, PLAIN)
+  const things = [
+    masterKey,
+    wrapper,
+    keyring,
+    { masterKey },
+    [masterKey],
+    new Error('x', { cause: masterKey }),
+  ]
+  const printed = things.map(
+    (thing) =>
+      `${inspect(thing, { depth: 9, showHidden: true })}${JSON.stringify(thing)}${String(thing)}`,
+  )
+  const key = Buffer.from(masterKey.reveal(), 'base64')
+  for (const text of [masterKey.reveal(), key.toString('hex')]) {
+    expect(printed.join()).not.toContain(text)
+  }
 })
 
 describe(openKeyring, () => {
@@ -227,8 +275,8 @@ describe(openKeyring, () => {
     const sealed = await (await open(store, masterKey)).seal(CONTEXT, PLAIN)
     let isAway = false
     const flaky: DataKeyStore = {
+      ...store,
       list: (orgId) => (isAway ? Promise.reject(new Error('away')) : store.list(orgId)),
-      add: store.add,
     }
     const keyring = await open(flaky, masterKey)
     isAway = true
@@ -244,7 +292,7 @@ describe(openKeyring, () => {
       asked.push(orgId)
       return store.list(orgId)
     }
-    const keyring = await open({ list, add: store.add })
+    const keyring = await open({ ...store, list })
     const contexts = Array.from({ length: 10_001 }, (_, i) => ({ ...CONTEXT, orgId: `org-${i}` }))
     const sealed = await Promise.all(contexts.map((context) => keyring.seal(context, PLAIN)))
     asked.length = 0

@@ -1,12 +1,15 @@
-import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
-import type { Secret } from '../core/secret.ts'
+import { createSecretKey, type KeyObject } from 'node:crypto'
+import { AES_HEADER_BYTES, decrypt, encrypt } from './aes.ts'
+import { addDataKey, type DataKeyDeps, type WrappedKey } from './data-key.ts'
+import { assertOpens } from './key-check.ts'
+import { KeyringError } from './keyring-error.ts'
 
 const VERSION = 1
-const IV_BYTES = 12
-const TAG_BYTES = 16
 const KEY_ID_BYTES = 16
-const HEADER_BYTES = 1 + KEY_ID_BYTES + IV_BYTES + TAG_BYTES
-const MAX_CACHED_ORGS = 10_000
+const HEADER_BYTES = 1 + KEY_ID_BYTES + AES_HEADER_BYTES
+/** How long an opened data key is used before the master key is asked again, and how many are kept. */
+const KEPT_MS = 3_600_000
+const MAX_KEPT = 10_000
 
 /** Where a sealed value lives. Bound into the ciphertext: moved to another row, column or org, it does not open. */
 export interface SealContext {
@@ -16,110 +19,90 @@ export interface SealContext {
   readonly rowId: string
 }
 
-/** An org's data key, wrapped by the master key. */
-export interface WrappedKey {
-  readonly id: string
-  readonly wrapped: Buffer
-  readonly masterKeyId: string
-}
-
-/** Keeps wrapped data keys. `orgId` '' is the installation itself. */
-export interface DataKeyStore {
-  /** Newest first. */
-  readonly list: (orgId: string) => Promise<WrappedKey[]>
-  readonly add: (orgId: string, key: WrappedKey) => Promise<void>
-}
-
-/** Secrets at rest: AES-256-GCM under a data key per org, wrapped by the master key. */
+/**
+ * Secrets at rest: AES-256-GCM under a data key per org, wrapped by the master key.
+ *
+ * Both throw AppError `UNAVAILABLE` where whoever keeps the master key cannot be reached and the data key is not at hand.
+ */
 export interface Keyring {
   readonly seal: (context: SealContext, text: string) => Promise<Buffer>
   /** Throws KeyringError for a value that was sealed elsewhere, by another key, or changed. */
   readonly open: (context: SealContext, sealed: Buffer) => Promise<string>
 }
 
-export class KeyringError extends Error {
-  override readonly name = 'KeyringError'
+interface KeyringDeps extends DataKeyDeps {
+  /** Of a clock that only moves forward. */
+  readonly nowMs?: () => number
 }
 
-interface DataKey {
-  readonly id: string
-  readonly key: Buffer
-}
-
-interface KeyringDeps {
-  readonly masterKey: Secret
-  readonly store: DataKeyStore
-  readonly newId: () => string
+interface KeptKey {
+  readonly key: Promise<KeyObject>
+  readonly endsAtMs: number
 }
 
 /**
- * Opens the keyring and proves that the master key is the one this database was sealed with, before anything is served.
+ * Opens the keyring and proves that every master key the database was sealed with is at hand, before anything is served.
  *
- * @throws KeyringError when it is not
+ * @throws KeyringError when one is not
  */
 export async function openKeyring(deps: KeyringDeps): Promise<Keyring> {
-  const master = Buffer.from(deps.masterKey.reveal(), 'base64')
-  const masterKeyId = createHash('sha256').update(master).digest('hex').slice(0, 16)
-  const cache = new Map<string, Promise<readonly DataKey[]>>()
+  const { wrapper, store, nowMs = () => performance.now() } = deps
+  const kept = new Map<string, KeptKey>()
 
-  const unwrap = (orgId: string, row: WrappedKey): DataKey => {
-    if (row.masterKeyId !== masterKeyId) {
-      throw new KeyringError(
-        `MASTER_KEY is not the key this database was sealed with (its id is ${masterKeyId}, the database wants ${row.masterKeyId}).`,
-      )
-    }
-    return { id: row.id, key: decrypt(master, wrapContext(orgId, row.id), row.wrapped) }
+  const unwrap = async (orgId: string, row: WrappedKey): Promise<KeyObject> => {
+    const bytes = await wrapper.unwrap(row, { orgId, dataKeyId: row.id })
+    const key = createSecretKey(bytes)
+    bytes.fill(0)
+    return key
   }
 
-  const load = async (orgId: string): Promise<readonly DataKey[]> => {
-    const rows = await deps.store.list(orgId)
-    if (rows.length > 0) return rows.map((row) => unwrap(orgId, row))
-    const id = deps.newId()
-    const wrapped = encrypt(master, wrapContext(orgId, id), randomBytes(32))
-    await deps.store.add(orgId, { id, wrapped, masterKeyId })
-    return (await deps.store.list(orgId)).map((row) => unwrap(orgId, row))
+  /** Loads a key once, also when many ask for it at the same time. */
+  const keep = (orgId: string, keyId: string, load: () => Promise<KeyObject>) => {
+    const name = `${keyId}/${orgId}`
+    const known = kept.get(name)
+    if (known !== undefined && known.endsAtMs > nowMs()) return known.key
+    const key = load()
+    kept.delete(name)
+    kept.set(name, { key, endsAtMs: nowMs() + KEPT_MS })
+    key.catch(() => kept.get(name)?.key === key && kept.delete(name))
+    const [oldest] = kept.keys()
+    if (kept.size > MAX_KEPT && oldest !== undefined) kept.delete(oldest)
+    return key
   }
 
-  const keysOf = (orgId: string): Promise<readonly DataKey[]> => {
-    const known = cache.get(orgId)
-    if (known !== undefined) return known
-    const loading = load(orgId)
-    cache.set(orgId, loading)
-    loading.catch(() => cache.delete(orgId))
-    const [oldest] = cache.keys()
-    if (cache.size > MAX_CACHED_ORGS && oldest !== undefined) cache.delete(oldest)
-    return loading
+  const newest = async (orgId: string): Promise<WrappedKey> => {
+    const [row] = await store.list(orgId)
+    if (row !== undefined) return row
+    await addDataKey(deps, orgId)
+    const [made] = await store.list(orgId)
+    if (made === undefined) throw new KeyringError('the org has no data key')
+    return made
   }
 
-  /** Looks again in the database for a key it does not know: another process may have made it meanwhile. */
-  const findKey = async (orgId: string, keyId: string): Promise<DataKey | undefined> => {
-    const isIt = (candidate: DataKey) => candidate.id === keyId
-    const known = (await keysOf(orgId)).find(isIt)
-    if (known !== undefined) return known
-    cache.delete(orgId)
-    return (await keysOf(orgId)).find(isIt)
-  }
-
-  await keysOf('')
+  await wrapper.prove()
+  await assertOpens(deps)
+  await newest('')
 
   return {
     seal: async (context, text) => {
-      // Never by a remembered key: the org may have been deleted and made again since.
-      cache.delete(context.orgId)
-      const [current] = await keysOf(context.orgId)
-      if (current === undefined) throw new KeyringError('the org has no data key')
-      const sealed = encrypt(current.key, additionalData(context, current.id), Buffer.from(text))
-      return Buffer.concat([Buffer.of(VERSION), uuidBytes(current.id), sealed])
+      // By the newest in the database, never by a remembered one: keys are rotated, and an org may be deleted and made again.
+      const row = await newest(context.orgId)
+      const key = await keep(context.orgId, row.id, () => unwrap(context.orgId, row))
+      const sealed = encrypt(key, additionalData(context, row.id), Buffer.from(text))
+      return Buffer.concat([Buffer.of(VERSION), uuidBytes(row.id), sealed])
     },
     open: async (context, sealed) => {
       if (sealed[0] !== VERSION || sealed.length < HEADER_BYTES) {
         throw new KeyringError('not a sealed value')
       }
       const keyId = uuidText(sealed.subarray(1, 1 + KEY_ID_BYTES))
-      const key = await findKey(context.orgId, keyId)
-      if (key === undefined) throw new KeyringError('sealed under a key that is not known here')
+      const key = await keep(context.orgId, keyId, async () => {
+        const row = (await store.list(context.orgId)).find(({ id }) => id === keyId)
+        if (row === undefined) throw new KeyringError('sealed under a key that is not known here')
+        return unwrap(context.orgId, row)
+      })
       const rest = sealed.subarray(1 + KEY_ID_BYTES)
-      return decrypt(key.key, additionalData(context, keyId), rest).toString()
+      return decrypt(key, additionalData(context, keyId), rest).toString()
     },
   }
 }
@@ -127,32 +110,6 @@ export async function openKeyring(deps: KeyringDeps): Promise<Keyring> {
 function additionalData(context: SealContext, keyId: string): Buffer {
   const { orgId, table, column, rowId } = context
   return Buffer.from(JSON.stringify([VERSION, keyId, orgId, table, column, rowId]))
-}
-
-function wrapContext(orgId: string, keyId: string): Buffer {
-  return Buffer.from(JSON.stringify([VERSION, 'data_keys', orgId, keyId]))
-}
-
-function encrypt(key: Buffer, aad: Buffer, plain: Buffer): Buffer {
-  const iv = randomBytes(IV_BYTES)
-  const cipher = createCipheriv('aes-256-gcm', key, iv, { authTagLength: TAG_BYTES })
-  cipher.setAAD(aad)
-  const text = Buffer.concat([cipher.update(plain), cipher.final()])
-  return Buffer.concat([iv, cipher.getAuthTag(), text])
-}
-
-function decrypt(key: Buffer, aad: Buffer, sealed: Buffer): Buffer {
-  const iv = sealed.subarray(0, IV_BYTES)
-  const tag = sealed.subarray(IV_BYTES, IV_BYTES + TAG_BYTES)
-  try {
-    // Without authTagLength, Node accepts a tag that was cut to four bytes.
-    const decipher = createDecipheriv('aes-256-gcm', key, iv, { authTagLength: TAG_BYTES })
-    decipher.setAAD(aad)
-    decipher.setAuthTag(tag)
-    return Buffer.concat([decipher.update(sealed.subarray(IV_BYTES + TAG_BYTES)), decipher.final()])
-  } catch (error) {
-    throw new KeyringError('a sealed value does not belong here, or was changed', { cause: error })
-  }
 }
 
 function uuidBytes(id: string): Buffer {

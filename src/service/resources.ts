@@ -14,6 +14,7 @@ import { parseAllowList } from '../egress/allow-list.ts'
 import { type Egress, openEgress } from '../egress/egress.ts'
 import { type Jobs, openJobs } from '../jobs/jobs.ts'
 import { type Keyring, openKeyring } from '../security/keyring.ts'
+import { makeLocalWrapper } from '../security/local-wrapper.ts'
 import type { Log } from '../telemetry/log.ts'
 
 const MAX_RETRY_MS = 10_000
@@ -65,8 +66,9 @@ export async function openResources(
     }),
   )
   const masterKey = config.MASTER_KEY ?? (await keptSecret(config, 'master-key', 32, 'base64'))
-  const store = makeDataKeyStore(db)
-  const keyring = await retrying(() => openKeyring({ masterKey, store, newId }), retry)
+  const wrapper = makeLocalWrapper('MASTER_KEY', () => [masterKey])
+  const store = makeDataKeyStore(pool)
+  const keyring = await retrying(() => openKeyring({ wrapper, store, newId }), retry)
   const egress = stack.use(
     openEgress({
       isHttpAllowed: config.EGRESS_HTTP === 'allow',
