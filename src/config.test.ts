@@ -73,6 +73,13 @@ test.each([
   ['AUTH_ORG_CLAIM', 'a b'],
   ['MASTER_KEY', 'x'],
   ['MASTER_KEY', Buffer.alloc(31).toString('base64')],
+  ['MASTER_KEY_PREVIOUS', 'x'],
+  ['MASTER_KEY_PREVIOUS', `${KEY},vault:patchbay`],
+  ['MASTER_KEY_PREVIOUS', 'vault:transit/../sys/seal'],
+  ['KMS_VAULT_KEY', 'a/b'],
+  ['KMS_VAULT_KEY', '../x'],
+  ['KMS_VAULT_MOUNT', '/transit'],
+  ['KMS_VAULT_URL', 'vault:8200'],
   ['EGRESS_HTTP', 'yes'],
   ['EGRESS_ALLOW', '10.0.0.0/33'],
   ['EGRESS_ALLOW_INTERNAL', 'billing, https://billing'],
@@ -125,6 +132,46 @@ describe('combinations', () => {
     ])
   })
 
+  test('what wraps is a master key of ours or a key of Vault, never both', () => {
+    const { DATABASE_URL, AUTH_JWT_SECRET, MASTER_KEY } = external
+    const vault = { KMS_VAULT_KEY: 'patchbay', KMS_VAULT_URL: 'https://vault:8200' }
+    expect(problemsOf({ DATABASE_URL, AUTH_JWT_SECRET, ...vault })).toEqual([])
+    expect(problemsOf({ ...external, ...vault })).toEqual([
+      expect.stringMatching(/^MASTER_KEY: must not be set beside KMS_VAULT_KEY/),
+    ])
+    expect(parseConfig({ ...vault, MASTER_KEY_PREVIOUS: MASTER_KEY })).toMatchObject({
+      MASTER_KEY_PREVIOUS: [{ kind: 'local' }],
+      KMS_VAULT_MOUNT: 'transit',
+    })
+  })
+
+  test('a key of Vault, also one that may still open, needs to know where Vault is', () => {
+    const previous = { ...external, MASTER_KEY_PREVIOUS: 'vault:admin/transit/patchbay' }
+    expect(problemsOf(previous)).toEqual([expect.stringMatching(/^KMS_VAULT_URL: must be set/)])
+    expect(problemsOf({ KMS_VAULT_KEY: 'patchbay' })).toEqual([
+      expect.stringMatching(/^KMS_VAULT_URL: must be set/),
+    ])
+    expect(parseConfig({ ...previous, KMS_VAULT_URL: 'https://vault' })).toMatchObject({
+      MASTER_KEY_PREVIOUS: [{ kind: 'vault', mount: 'admin/transit', key: 'patchbay' }],
+    })
+    expect(problemsOf({ ...external, KMS_VAULT_URL: 'https://vault' })).toEqual([
+      expect.stringMatching(/^KMS_VAULT_KEY: must be set/),
+    ])
+  })
+
+  test('Vault is spoken to over TLS, except on this machine', () => {
+    const at = (url: string, more = {}) =>
+      problemsOf({ KMS_VAULT_KEY: 'patchbay', KMS_VAULT_URL: url, ...more })
+    const tls = [expect.stringMatching(/^KMS_VAULT_URL: must be https/)]
+    expect(at('http://vault:8200')).toEqual(tls)
+    expect(at('http://127.0.0.1.example.com')).toEqual(tls)
+    expect(at('http://vault:8200', { EGRESS_HTTP: 'allow' })).toEqual([])
+    for (const here of ['localhost', '127.0.0.1', '[::1]']) {
+      expect(at(`http://${here}:8200`)).toEqual([])
+    }
+    expect(at('https://user:pass@vault')).toEqual([expect.stringMatching(/^KMS_VAULT_URL: /)])
+  })
+
   test('a model API needs the name of a model', () => {
     expect(problemsOf({ LLM_BASE_URL: 'https://llm.example.com' })).toEqual([
       expect.stringMatching(/^LLM_MODEL: /),
@@ -133,13 +180,26 @@ describe('combinations', () => {
 })
 
 test('secrets of the configuration do not print', () => {
-  const config = parseConfig({ ...external, LLM_API_KEY: 'llm-key' })
+  const previous = Buffer.alloc(32, 8).toString('base64')
+  const config = parseConfig({
+    ...external,
+    LLM_API_KEY: 'llm-key',
+    MASTER_KEY_PREVIOUS: `${previous},vault:transit/x`,
+    KMS_VAULT_URL: 'https://vault',
+    KMS_VAULT_TOKEN: 'hvs.token',
+  })
   const printed = `${inspect(config, { depth: 9 })}${JSON.stringify(config)}${config.MASTER_KEY}`
-  for (const secret of [SECRET, KEY, 'u:p@db', 'llm-key']) expect(printed).not.toContain(secret)
+  for (const secret of [SECRET, KEY, previous, 'u:p@db', 'llm-key', 'hvs.'])
+    expect(printed).not.toContain(secret)
   expect(config.MASTER_KEY?.reveal()).toBe(KEY)
 })
 
 test('a value that is wrong is not shown, because it may be a secret', () => {
-  const wrong = { AUTH_JWT_SECRET: 'hidden-1', MASTER_KEY: 'hidden-2', DATABASE_URL: 'hidden-3' }
+  const wrong = {
+    AUTH_JWT_SECRET: 'hidden-1',
+    MASTER_KEY: 'hidden-2',
+    MASTER_KEY_PREVIOUS: 'hidden-4',
+    DATABASE_URL: 'hidden-3',
+  }
   expect(problemsOf(wrong).join('\n')).not.toContain('hidden')
 })

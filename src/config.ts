@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { DEFAULT_SCHEDULE_S, scheduleProblem } from './core/schedule.ts'
-import { secretText } from './core/secret.ts'
+import { Secret, secretText } from './core/secret.ts'
 import { parseAllowList } from './egress/allow-list.ts'
 
 const list = z.string().transform((text) =>
@@ -29,13 +29,36 @@ const port = z.coerce.number('must be a port number').int().min(0).max(65_535)
 const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' })
 const onOff = z.enum(['on', 'off']).transform((value) => value === 'on')
 
+const MASTER_KEY_TEXT = /^[A-Za-z0-9+/]{43}=$/
 const masterKey = z
   .string()
   .refine(
-    (text) => /^[A-Za-z0-9+/]{43}=$/.test(text),
+    (text) => MASTER_KEY_TEXT.test(text),
     'must be 32 bytes in base64 (make one with: openssl rand -base64 32)',
   )
   .pipe(secretText)
+
+const vaultName = /^\w(?:[\w.-]*\w)?$/
+const vaultMount = /^\w(?:[\w.-]*\w)?(?:\/\w(?:[\w.-]*\w)?)*$/
+
+/** A master key that may still open: one of our own, or one in Vault. */
+export type PreviousMasterKey =
+  | { readonly kind: 'local'; readonly key: Secret }
+  | { readonly kind: 'vault'; readonly mount: string; readonly key: string }
+
+function parsePreviousKey(text: string): PreviousMasterKey | null {
+  if (MASTER_KEY_TEXT.test(text)) return { kind: 'local', key: new Secret(text) }
+  const [, mount, key] = /^vault:(.+)\/([^/]+)$/.exec(text) ?? []
+  if (mount === undefined || key === undefined) return null
+  return vaultMount.test(mount) && vaultName.test(key) ? { kind: 'vault', mount, key } : null
+}
+
+const previousMasterKeys = list.transform((items, context) => {
+  const keys = items.map(parsePreviousKey).filter((key) => key !== null)
+  if (keys.length === items.length) return keys
+  context.addIssue('must be keys of 32 bytes in base64, or like vault:transit/patchbay')
+  return z.NEVER
+})
 
 /**
  * Every setting: its shape, default and description in one place. `.env.example` and the table in the README are made from
@@ -83,6 +106,29 @@ export const settings = z.object({
     .describe(
       '32 bytes, base64: wraps the keys of stored secrets. Embedded: made under `PATCHBAY_DIR` when unset.',
     ),
+  MASTER_KEY_PREVIOUS: previousMasterKeys
+    .default([])
+    .describe(
+      'Master keys that may still open, until `npm run keys:rotate` is done: base64, or like `vault:transit/patchbay`.',
+    ),
+  KMS_VAULT_KEY: z
+    .string()
+    .regex(vaultName, 'must be the name of a key')
+    .optional()
+    .describe(
+      "Instead of `MASTER_KEY`: a key of Vault's (or OpenBao's) transit engine wraps the keys of stored secrets.",
+    ),
+  KMS_VAULT_URL: httpUrl
+    .optional()
+    .describe('Where Vault answers, like `https://vault.internal:8200`.'),
+  KMS_VAULT_TOKEN: secretText
+    .optional()
+    .describe('Token for Vault. Unset where the URL is an agent that adds one.'),
+  KMS_VAULT_MOUNT: z
+    .string()
+    .regex(vaultMount, 'must be a path like transit')
+    .default('transit')
+    .describe('Where the transit engine is mounted.'),
   EGRESS_ALLOW: hostList
     .default([])
     .describe(
@@ -214,13 +260,39 @@ function combinationProblems(config: Config): string[] {
   if (!isEmbedded && config.AUTH_JWKS_URL === undefined && !hasSecret) {
     problems.push('AUTH_JWKS_URL: must be set (or AUTH_JWT_SECRET) where DATABASE_URL is')
   }
-  if (!isEmbedded && config.MASTER_KEY === undefined) {
+  const isVault = config.KMS_VAULT_KEY !== undefined
+  if (!isEmbedded && config.MASTER_KEY === undefined && !isVault) {
     problems.push(
-      'MASTER_KEY: must be set where DATABASE_URL is (make one with: openssl rand -base64 32)',
+      'MASTER_KEY: must be set (or KMS_VAULT_KEY) where DATABASE_URL is (make one with: openssl rand -base64 32)',
     )
   }
+  if (config.MASTER_KEY !== undefined && isVault) {
+    problems.push(
+      'MASTER_KEY: must not be set beside KMS_VAULT_KEY; choose one, and put the other into MASTER_KEY_PREVIOUS',
+    )
+  }
+  problems.push(...vaultProblems(config))
   if (config.LLM_BASE_URL !== undefined && config.LLM_MODEL === undefined) {
     problems.push('LLM_MODEL: must be set where LLM_BASE_URL is')
   }
   return problems
+}
+
+function vaultProblems(config: Config): string[] {
+  const isUsed =
+    config.KMS_VAULT_KEY !== undefined ||
+    config.MASTER_KEY_PREVIOUS.some(({ kind }) => kind === 'vault')
+  if (config.KMS_VAULT_URL === undefined) {
+    return isUsed ? ['KMS_VAULT_URL: must be set where a key of Vault is'] : []
+  }
+  if (!isUsed) return ['KMS_VAULT_KEY: must be set where KMS_VAULT_URL is']
+  const { protocol, hostname, username, search } = new URL(config.KMS_VAULT_URL)
+  if (username !== '' || search !== '') {
+    return ['KMS_VAULT_URL: must have no user and no query; the token is KMS_VAULT_TOKEN']
+  }
+  const isHere = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)
+  if (protocol === 'http:' && !isHere && config.EGRESS_HTTP === 'deny') {
+    return ['KMS_VAULT_URL: must be https, except to this machine (or set EGRESS_HTTP=allow)']
+  }
+  return []
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Pool } from 'pg'
 import { attemptTimeoutMs, type Config } from '../config.ts'
+import { AppError } from '../core/error.ts'
 import { makeNewId } from '../core/id.ts'
 import { Secret } from '../core/secret.ts'
 import { makeDataKeyStore } from '../db/data-keys.ts'
@@ -14,8 +15,8 @@ import { parseAllowList } from '../egress/allow-list.ts'
 import { type Egress, openEgress } from '../egress/egress.ts'
 import { type Jobs, openJobs } from '../jobs/jobs.ts'
 import { type Keyring, openKeyring } from '../security/keyring.ts'
-import { makeLocalWrapper } from '../security/local-wrapper.ts'
 import type { Log } from '../telemetry/log.ts'
+import { makeKeyWrapper } from './master-key.ts'
 
 const MAX_RETRY_MS = 10_000
 
@@ -65,10 +66,6 @@ export async function openResources(
       onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
     }),
   )
-  const masterKey = config.MASTER_KEY ?? (await keptSecret(config, 'master-key', 32, 'base64'))
-  const wrapper = makeLocalWrapper('MASTER_KEY', () => [masterKey])
-  const store = makeDataKeyStore(pool)
-  const keyring = await retrying(() => openKeyring({ wrapper, store, newId }), retry)
   const egress = stack.use(
     openEgress({
       isHttpAllowed: config.EGRESS_HTTP === 'allow',
@@ -82,6 +79,15 @@ export async function openResources(
       connectTimeoutMs: Math.min(5000, attemptTimeoutMs(config) * 0.5),
     }),
   )
+  const wrapper = makeKeyWrapper(config, {
+    fetch: egress.operatorFetch,
+    onChange: (reason) => {
+      if (reason === null) log.info({}, 'master_key.available')
+      else log.warn({ reason }, 'master_key.unavailable')
+    },
+  })
+  const store = makeDataKeyStore(pool)
+  const keyring = await retrying(() => openKeyring({ wrapper, store, newId }), retry)
   const jobs = stack.use(await retrying(() => openJobs({ url: databaseUrl, log }), retry))
   return { databaseUrl, pool, db, inOrg: tenants.inOrg, keyring, egress, jobs, newId }
 }
@@ -117,16 +123,18 @@ interface Retry {
   readonly onWaiting: (reason: string) => void
 }
 
-/** Tries again while the database cannot be reached; what is wrong for good is thrown. */
+/** Tries again while the database, or who keeps the master key, cannot be reached; what is wrong for good is thrown. */
 async function retrying<Result>(work: () => Promise<Result>, retry: Retry): Promise<Result> {
   for (let waitMs = 500; ; waitMs = Math.min(waitMs * 2, MAX_RETRY_MS)) {
     try {
       return await work()
     } catch (error) {
       if (error instanceof MigrationError || !isPassing(error)) throw error
-      const reason = `the database cannot be reached (${codeOf(error)})`
-      retry.onWaiting(reason)
-      retry.log.warn({ reason, retry_ms: waitMs }, 'database.waiting')
+      const isKeys = error instanceof AppError
+      const reason = isKeys ? reasonOf(error) : `the database cannot be reached (${codeOf(error)})`
+      retry.onWaiting(isKeys ? error.message : reason)
+      const what = isKeys ? 'master_key.waiting' : 'database.waiting'
+      retry.log.warn({ reason, retry_ms: waitMs }, what)
       await sleep(waitMs, undefined, { signal: retry.signal })
     }
   }
@@ -137,9 +145,15 @@ const PASSING =
 
 function isPassing(error: unknown): boolean {
   return (
+    (error instanceof AppError && error.code === 'UNAVAILABLE') ||
     PASSING.test(codeOf(error)) ||
     (error instanceof Error && /timeout|terminated/i.test(error.message))
   )
+}
+
+/** For the operator; the error's own message is for those who call the API. */
+function reasonOf(error: AppError): string {
+  return error.cause instanceof Error ? error.cause.message : error.message
 }
 
 function codeOf(error: unknown): string {
