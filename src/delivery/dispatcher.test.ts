@@ -12,7 +12,7 @@ const QUIET: DispatcherDeps = {
   tend: () => Promise.resolve(0),
   claim: () => Promise.resolve(NOTHING),
   holdLanes: () => Promise.resolve(),
-  lanesOf: () => Promise.resolve(new Map()),
+  lanesOf: () => Promise.resolve({ open: new Map(), waiting: new Set() }),
   attempt: () => Promise.reject(new Error('nothing is claimed')),
   recorder: { add: () => undefined, unrecorded: () => 0, flush: () => Promise.resolve() },
   random: () => 0,

@@ -6,6 +6,7 @@ import type { Log } from '../telemetry/log.ts'
 import type { AttemptLimits, LaneConfig, Tried } from './attempt.ts'
 import type { Claim, Claimed, ClaimedRow } from './claim.ts'
 import { makeInFlight } from './in-flight.ts'
+import type { OpenedLanes } from './lanes.ts'
 import type { AttemptRecord, Next } from './record.ts'
 import { makeSignal } from './signal.ts'
 
@@ -17,6 +18,11 @@ const UNOPENED: Outcome = {
   error: 'the subscription could not be opened',
   // Somebody has to mend something.
   waitMs: 60_000,
+}
+const WAITING: Outcome = {
+  kind: 'interrupted',
+  error: 'the subscription could not be opened at that moment',
+  waitMs: 10_000,
 }
 const RELAY_BATCH = 1000
 const MAX_LANES_PER_CLAIM = 512
@@ -37,7 +43,7 @@ export interface DispatcherDeps {
   readonly claim: (claim: Claim) => Promise<Claimed>
   readonly tend: () => Promise<number>
   readonly holdLanes: (subscriptionIds: readonly string[]) => Promise<void>
-  readonly lanesOf: (rows: readonly ClaimedRow[]) => Promise<Map<string, LaneConfig>>
+  readonly lanesOf: (rows: readonly ClaimedRow[]) => Promise<OpenedLanes<LaneConfig>>
   readonly attempt: (row: ClaimedRow, lane: LaneConfig, limits: AttemptLimits) => Promise<Tried>
   readonly recorder: {
     readonly add: (record: AttemptRecord) => void
@@ -144,9 +150,12 @@ export function makeDispatcher(deps: DispatcherDeps) {
       throw error
     })
     for (const row of deliveries) {
-      const lane = lanes.get(row.subscription_id)
-      if (lane === undefined) deps.recorder.add(toRecord(row, UNOPENED, 0, [], deps.random()))
-      else start(row, lane, claimAtMs)
+      const lane = lanes.open.get(row.subscription_id)
+      if (lane !== undefined) start(row, lane, claimAtMs)
+      else {
+        const outcome = lanes.waiting.has(row.subscription_id) ? WAITING : UNOPENED
+        deps.recorder.add(toRecord(row, outcome, 0, [], deps.random()))
+      }
     }
     if (stoppedLanes.length > 0) await deps.holdLanes(stoppedLanes)
     claimedInRound += deliveries.length

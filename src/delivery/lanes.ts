@@ -13,10 +13,19 @@ export interface Lane<Config> {
 export interface LanesDeps<Config> {
   readonly load: (ids: readonly string[]) => Promise<LaneRow[]>
   readonly open: (row: LaneRow, nowMs: number) => Promise<{ config: Config; staleAtMs: number }>
+  /** Trouble that passes: the database, or who keeps the master key, cannot be reached. */
+  readonly isPassing: (error: unknown) => boolean
   /** A subscription that cannot be opened: a key that is missing, say. */
   readonly onBroken: (subscriptionId: string, error: unknown) => void
   readonly nowMs: () => number
   readonly maxLanes: number
+}
+
+/** Lanes by subscription id. One that is in neither cannot be opened until somebody mends it. */
+export interface OpenedLanes<Config> {
+  readonly open: ReadonlyMap<string, Config>
+  /** Could not be opened now, for no fault of its own. */
+  readonly waiting: ReadonlySet<string>
 }
 
 /**
@@ -36,8 +45,8 @@ export function makeLanes<Config>(deps: LanesDeps<Config>) {
     )
   }
 
-  /** Configs by subscription id for these rows. A lane that cannot be opened is missing. */
-  return async function lanesOf(rows: readonly ClaimedRow[]): Promise<Map<string, Config>> {
+  return async function lanesOf(rows: readonly ClaimedRow[]): Promise<OpenedLanes<Config>> {
+    const waiting = new Set<string>()
     const stale = new Set<string>()
     for (const row of rows) if (!isFresh(row)) stale.add(row.subscription_id)
     if (stale.size > 0) {
@@ -54,20 +63,21 @@ export function makeLanes<Config>(deps: LanesDeps<Config>) {
             })
           } catch (error) {
             cache.delete(row.subscription_id)
-            deps.onBroken(row.subscription_id, error)
+            if (deps.isPassing(error)) waiting.add(row.subscription_id)
+            else deps.onBroken(row.subscription_id, error)
           }
         }),
       )
     }
-    const lanes = new Map<string, Config>()
+    const open = new Map<string, Config>()
     for (const { subscription_id } of rows) {
       const lane = cache.get(subscription_id)
-      if (lane !== undefined) lanes.set(subscription_id, lane.config)
+      if (lane !== undefined) open.set(subscription_id, lane.config)
     }
     for (const id of cache.keys()) {
       if (cache.size <= deps.maxLanes) break
       cache.delete(id)
     }
-    return lanes
+    return { open, waiting }
   }
 }

@@ -13,6 +13,7 @@ import { sweep } from '../delivery/sweep.ts'
 import { promoteDue, tendLanes } from '../delivery/tend.ts'
 import { makePumpRecoveries } from '../history/recovery-pump.ts'
 import { makeMaintain } from '../history/retention.ts'
+import { toAppError } from '../http/problem.ts'
 import { makeOpenLane } from '../integrations/open-lane.ts'
 import { fanOut } from '../outbox/relay.ts'
 import { getProvider } from '../providers/registry.ts'
@@ -79,6 +80,7 @@ export async function runWorker(
         judgeUrl: egress.judge,
         defaultScheduleS: config.RETRY_SCHEDULE,
       }),
+      isPassing: (error) => toAppError(error).code === 'UNAVAILABLE',
       onBroken: (subscriptionId, error) =>
         log.error({ err: error, subscription_id: subscriptionId }, 'subscription.broken'),
       nowMs: Date.now,
