@@ -1,6 +1,8 @@
 import { type Config, ConfigError, parseConfig } from '../src/config.ts'
+import { AppError } from '../src/core/error.ts'
 import { EmbeddedError, openEmbedded, runningEmbedded } from '../src/db/embedded.ts'
 import { MigrationError } from '../src/db/migrate.ts'
+import { KeyringError } from '../src/security/keyring-error.ts'
 
 /**
  * Runs a command on the configured database: DATABASE_URL, the embedded server that is running, or one that is started for
@@ -26,7 +28,12 @@ export async function withDatabase(use: (url: string, config: Config) => Promise
 
 function explain(error: unknown): string {
   if (error instanceof ConfigError) return error.problems.join('\n')
-  if (error instanceof EmbeddedError || error instanceof MigrationError) return error.message
+  const isForOperator =
+    error instanceof EmbeddedError ||
+    error instanceof MigrationError ||
+    error instanceof KeyringError
+  if (isForOperator) return error.message
+  if (error instanceof AppError && error.cause instanceof Error) return error.cause.message
   if (!(error instanceof Error)) return String(error)
   const isFromPostgres = 'severity' in error
   const isRefused = 'code' in error && error.code === 'ECONNREFUSED'
