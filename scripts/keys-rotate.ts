@@ -45,7 +45,8 @@ async function main(): Promise<void> {
     )
     const wrapper = makeKeyWrapper(config, {
       fetch: egress.operatorFetch,
-      onChange: (reason) => reason !== null && console.error(`Vault cannot be used: ${reason}`),
+      // What it cannot do is thrown.
+      onChange: () => undefined,
     })
     const deps = {
       pool,
@@ -119,5 +120,5 @@ try {
 } catch (error) {
   process.exitCode = 1
   const isUsage = error instanceof ConfigError || error instanceof TypeError
-  console.error(isUsage ? `${error.message}` : error)
+  console.error(isUsage ? error.message : error)
 }

@@ -40,6 +40,6 @@ async function notTheKey(
   return [
     `${wrapper.setting} is not the key this database was sealed with: its id is ${currentId}, but ${missing.count} of ${total} data keys are wrapped by ${missing.masterKeyId}.`,
     `If ${currentId} is an old key that was rotated away, use the one with the id ${missing.masterKeyId} instead.`,
-    `If ${currentId} is the new key, put ${missing.masterKeyId} into MASTER_KEY_PREVIOUS, start again, and run: npm run keys:rotate`,
+    `If ${currentId} is the new key, put the one with the id ${missing.masterKeyId} into MASTER_KEY_PREVIOUS, start again, and run: npm run keys:rotate`,
   ].join('\n')
 }
