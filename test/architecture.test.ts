@@ -209,7 +209,6 @@ const MAY_SEE_ALL_ORGS = new Set([
   'src/auth/orgs.ts',
   // The look-up of an API key, whose org is not known yet.
   'src/auth/api-keys.ts',
-  'src/db/data-keys.ts',
   'src/db/pool.ts',
   'src/service/api.ts',
   'src/service/resources.ts',

@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
+import { AppError } from '../core/error.ts'
 import { Secret } from '../core/secret.ts'
 import { makeDataKeyStore } from '../db/data-keys.ts'
 import { openKeyring } from '../security/keyring.ts'
@@ -67,4 +68,17 @@ test('an answer is not forgotten for a connection that was cut', async () => {
   )
   await idempotency.finish(request, holder, answer('kept'))
   expect(await idempotency.begin(request)).toMatchObject({ kind: 'replay' })
+})
+
+test('nothing begins while its answer could not be sealed, and the key stays free', async () => {
+  const away = () => Promise.reject(new AppError('UNAVAILABLE', 'The key is away.'))
+  const unsealed = makeIdempotency({
+    inOrg: database.inOrg,
+    keyring: { prepare: away, seal: away, open: away },
+    newId: randomUUID,
+    log: makeLog('silent'),
+  })
+  const request = requestOf('unsealed')
+  await expect(unsealed.begin(request)).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+  expect(await idempotency.begin(request)).toMatchObject({ kind: 'new' })
 })

@@ -92,9 +92,11 @@ export function makeIdempotency({ inOrg, keyring, newId, log }: IdempotencyDeps)
      * Takes the key, or hands back what its first request was answered. A row older than a day is taken over, and so is one
      * whose request is gone.
      *
-     * @throws AppError `UNPROCESSABLE` when the key was used for another request, `CONFLICT` while the first one runs
+     * @throws AppError `UNPROCESSABLE` when the key was used for another request, `CONFLICT` while the first one runs,
+     *   `UNAVAILABLE` where the answer could not be sealed: nothing runs whose answer would be lost
      */
     async begin(request: KeyedRequest): Promise<Begun> {
+      await keyring.prepare(request.orgId)
       const requestHash = createHash('sha256').update(request.fingerprint).digest()
       const holder = newId()
       const taken = await inOrg(request.orgId, (tx) =>

@@ -26,6 +26,8 @@ export interface SealContext {
  */
 export interface Keyring {
   readonly seal: (context: SealContext, text: string) => Promise<Buffer>
+  /** Has an org's key at hand, before something is done whose outcome must be sealed. */
+  readonly prepare: (orgId: string) => Promise<void>
   /** Throws KeyringError for a value that was sealed elsewhere, by another key, or changed. */
   readonly open: (context: SealContext, sealed: Buffer) => Promise<string>
 }
@@ -83,13 +85,18 @@ export async function openKeyring(deps: KeyringDeps): Promise<Keyring> {
   await assertOpens(deps)
   await newest('')
 
+  /** The newest in the database, never a remembered one: keys are rotated, and an org may be deleted and made again. */
+  const current = async (orgId: string) => {
+    const row = await newest(orgId)
+    return { id: row.id, key: await keep(orgId, row.id, () => unwrap(orgId, row)) }
+  }
+
   return {
+    prepare: async (orgId) => void (await current(orgId)),
     seal: async (context, text) => {
-      // By the newest in the database, never by a remembered one: keys are rotated, and an org may be deleted and made again.
-      const row = await newest(context.orgId)
-      const key = await keep(context.orgId, row.id, () => unwrap(context.orgId, row))
-      const sealed = encrypt(key, additionalData(context, row.id), Buffer.from(text))
-      return Buffer.concat([Buffer.of(VERSION), uuidBytes(row.id), sealed])
+      const { id, key } = await current(context.orgId)
+      const sealed = encrypt(key, additionalData(context, id), Buffer.from(text))
+      return Buffer.concat([Buffer.of(VERSION), uuidBytes(id), sealed])
     },
     open: async (context, sealed) => {
       if (sealed[0] !== VERSION || sealed.length < HEADER_BYTES) {
