@@ -95,6 +95,7 @@ async function newMasterKey(
 ): Promise<void> {
   const { currentId, rewrapped, total, outdated, broken } = await rotateMasterKey(deps, keyFile)
   console.log(`Re-wrapped ${rewrapped} of ${total} data keys under ${currentId}.`)
+  await note(deps.pool, 'master_key.rotated', currentId, { rewrapped, outdated })
   if (outdated === 0) {
     const next =
       keyFile === null ? 'MASTER_KEY_PREVIOUS may be removed now.' : 'The old key was deleted.'
@@ -110,9 +111,19 @@ async function newDataKeys(deps: RotationDeps, graceS: number): Promise<void> {
   const { orgs, resealed, deleted, kept, broken } = await rotateDataKeys(deps, graceS)
   console.log(`Sealed ${resealed} values of ${orgs} orgs again, under new data keys.`)
   console.log(`Deleted ${deleted} old data keys; ${kept} remain.`)
+  await note(deps.pool, 'data_keys.rotated', '', { orgs, resealed, deleted, kept })
   if (broken.length === 0) return
   process.exitCode = 1
   for (const name of broken) console.error(`  does not open: ${name}`)
+}
+
+/** In the installation's own audit log. */
+async function note(pool: Pool, action: string, target: string, detail: object): Promise<void> {
+  await pool.query(
+    `insert into patchbay.audit_log (org_id, principal_id, action, target, detail)
+     values ('', 'npm run keys:rotate', $1, $2, $3)`,
+    [action, target, detail],
+  )
 }
 
 try {
