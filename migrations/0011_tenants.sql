@@ -5,8 +5,11 @@
 -- the whole server, and whoever may act as this one may read every org that it names, so it is not shared with others.
 do $$
 declare
-  api text := left('patchbay_api_' || current_database(), 63);
+  api text := 'patchbay_api_' || current_database();
 begin
+  if octet_length(api) > 63 then
+    api := 'patchbay_api_' || md5(current_database());
+  end if;
   begin
     if not exists (select from pg_catalog.pg_roles where rolname = api) then
       execute format('create role %I nologin noinherit', api);
@@ -37,16 +40,12 @@ create function patchbay.current_org() returns text
   language sql stable parallel safe as $$ select coalesce(current_setting('app.org_id', true), '') $$;
 
 -- Closes a table: the API's role sees one org's rows and may do there what `privileges` says, the owner (worker, operator)
--- goes on seeing all, and everybody else sees nothing.
+-- goes on seeing all, and everybody else sees nothing. Not forced on the owner: it would need a policy that shows it
+-- everything, which protects nothing, and its pg_dump would refuse to run.
 create function patchbay.close_table(name text, privileges text, org_column text default 'org_id') returns void
   language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-  owner name := (
-    select pg_get_userbyid(c.relowner) from pg_class as c where c.oid = format('patchbay.%I', close_table.name)::regclass
-  );
 begin
-  execute format('alter table patchbay.%I enable row level security, force row level security', name);
-  execute format('create policy all_orgs on patchbay.%I to %I using (true) with check (true)', name, owner);
+  execute format('alter table patchbay.%I enable row level security', name);
   -- A sub-select is evaluated once for a statement, a bare call once for a row.
   execute format(
     'create policy own_org on patchbay.%I to %I using (%I = (select patchbay.current_org())) with check (%I = (select patchbay.current_org()))',
@@ -66,7 +65,10 @@ begin
   execute format('grant usage on schema patchbay to %I', reader);
   for closed in
     select c.relname from pg_class as c
-    where c.relnamespace = 'patchbay'::regnamespace and c.relrowsecurity and c.relname <> 'data_keys' order by 1
+    where c.relnamespace = 'patchbay'::regnamespace and c.relrowsecurity
+      -- What opens secrets, or stands for one, is nobody's to read.
+      and c.relname not in ('data_keys', 'api_keys')
+    order by 1
   loop
     execute format('drop policy if exists %I on patchbay.%I', left(reader || '_reads', 63), closed);
     execute format('create policy %I on patchbay.%I for select to %I using (true)',
@@ -74,6 +76,19 @@ begin
     execute format('grant select on patchbay.%I to %I', closed, reader);
   end loop;
   execute format('grant select on patchbay.integration_providers, patchbay.webhook_deliveries to %I', reader);
+end
+$$;
+
+-- An event that the API records belongs to the org of its transaction: `emit_event` acts with its owner's rights, so that hosts
+-- need none, and would write for any. A host's own transaction has no `patchbay.org_id`.
+create or replace function patchbay.place_event() returns trigger
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if coalesce(nullif(current_setting('patchbay.org_id', true), ''), new.org_id) <> new.org_id then
+    raise exception using errcode = 'insufficient_privilege', message = 'an event of another org';
+  end if;
+  insert into patchbay.outbox_pending (event_id, org_id) values (new.id, new.org_id) on conflict (event_id) do nothing;
+  return null;
 end
 $$;
 

@@ -124,7 +124,7 @@ async function openTables(pool: pg.Pool): Promise<void> {
       for closed in
         select oid::regclass from pg_class where relnamespace = 'patchbay'::regnamespace and relrowsecurity
       loop
-        execute format('alter table %s disable row level security, no force row level security', closed);
+        execute format('alter table %s disable row level security', closed);
       end loop;
     end
     $$`)

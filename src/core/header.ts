@@ -85,7 +85,8 @@ const RESERVED_PREFIXES = [
 
 /** Why an org may not set this header, or null. [RFC 9110 §5.5, RFC 9112 §11] */
 export function headerProblem(name: string, value: string): string | null {
-  const lower = name.toLowerCase()
+  // Servers that hand headers on as variables (CGI, WSGI, Rack) read `_` and `-` as one.
+  const lower = name.toLowerCase().replaceAll('_', '-')
   if (!TOKEN.test(name) || name.length > MAX_NAME_LENGTH) return 'is not a header name'
   if (RESERVED.has(lower) || RESERVED_PREFIXES.some((prefix) => lower.startsWith(prefix))) {
     return 'is set by Patchbay or by the network, and cannot be set here'

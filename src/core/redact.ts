@@ -21,7 +21,15 @@ export function makeRedact(secrets: readonly string[]): Redact {
     .flatMap((secret) => [
       secret,
       encodeURIComponent(secret.toWellFormed()),
+      encodeURIComponent(secret.toWellFormed()).replace(/%[0-9A-F]{2}/g, (hex) =>
+        hex.toLowerCase(),
+      ),
       JSON.stringify(secret).slice(1, -1),
+      // As PHP and Go write JSON.
+      JSON.stringify(secret).slice(1, -1).replaceAll('/', '\\/'),
+      JSON.stringify(secret)
+        .slice(1, -1)
+        .replace(/[<>&]/g, (sign) => `\\u00${sign.charCodeAt(0).toString(16)}`),
     ])
   // Longest first: where one secret begins with another, nothing of the longer may stay.
   const known = [...new Set(forms)].sort((a, b) => b.length - a.length)

@@ -4,7 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterEach, beforeEach, expect, inject, test } from 'vitest'
+import { until } from '../../test/fixtures/process.ts'
 import { MigrationError, migrate } from './migrate.ts'
+import { openPool } from './pool.ts'
+import { findApiRole, openTenants } from './tenants.ts'
 
 const MIGRATIONS = join(import.meta.dirname, '../../migrations')
 
@@ -73,6 +76,50 @@ test('what was listed for a recovery before rows said whose they are is kept, an
     `select count(*)::int as items, min(org_id) as org_id from patchbay.recovery_items`,
   )
   expect(row).toEqual({ items: 3, org_id: 'acme' })
+})
+
+test.each([
+  ['a tab', 'a\tb "c" d\\e'],
+  ['many characters', `ü${randomBytes(4).toString('hex')}${'ü'.repeat(24)}`],
+])('a database with %s in its name has an API role of its own', async (_, name) => {
+  const quoted = pg.escapeIdentifier(name)
+  for (const _time of ['first', 'again']) {
+    await run(urlOf('postgres'), `create database ${quoted} template template0`)
+    const there = urlOf(encodeURIComponent(name))
+    await migrate(there)
+    const pool = openPool({ url: there, max: 1, applicationName: 'test', onError: () => undefined })
+    const role = await findApiRole(pool)
+    await pool.end()
+    const options = { url: there, role, max: 1, applicationName: 'test', onError: () => undefined }
+    const tenants = openTenants(options)
+    const { rows } = await tenants.inOrg('acme', (_tx, client) =>
+      client.query({ text: 'select current_user::text as role, patchbay.current_org() as org' }),
+    )
+    await tenants[Symbol.asyncDispose]()
+    expect(rows).toEqual([{ role, org: 'acme' }])
+    await run(urlOf('postgres'), `drop database ${quoted} with (force)`)
+  }
+})
+
+test('a table that somebody holds is waited for in short tries, so that nobody queues behind the wait', async () => {
+  await cp(MIGRATIONS, dir, { recursive: true })
+  await migrate(url, dir)
+  await write('9000_more.sql', 'alter table patchbay.orgs add column more int')
+  const holder = new pg.Client(url)
+  await holder.connect()
+  await holder.query('begin; select from patchbay.orgs')
+  const migrating = migrate(url, dir)
+  const isWaiting = async () => {
+    const [row] = await run(
+      url,
+      `select count(*)::int as n from pg_stat_activity where application_name = 'patchbay migrate' and wait_event_type = 'Lock' and datname = current_database()`,
+    )
+    return row.n === 1
+  }
+  await until('it waits', isWaiting)
+  await until('it has given way', async () => !(await isWaiting()))
+  await holder.end()
+  expect(await migrating).toEqual(['9000_more.sql'])
 })
 
 test('a new file is applied on top of the others', async () => {

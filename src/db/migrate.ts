@@ -1,12 +1,17 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 
 const MIGRATIONS_DIR = join(import.meta.dirname, '../../migrations')
 const FILE_NAME = /^\d{4}_[a-z0-9_]+\.sql$/
 /** Any number, the same in every process: whoever migrates holds this advisory lock. */
 const LOCK = 7_246_853_241
+
+const LOCK_WAIT_MS = 1000
+const BETWEEN_TRIES_MS = 1000
+const MAX_TRIES = 300
 
 export class MigrationError extends Error {
   override readonly name = 'MigrationError'
@@ -111,8 +116,30 @@ function pendingMigrations(
   return pending
 }
 
+/**
+ * Applies a file, in short tries: a statement that waits for a table's lock holds up everybody who comes after it, the hosts'
+ * emits among them, while whoever has the table goes on.
+ */
 async function apply(client: pg.Client, file: MigrationFile): Promise<void> {
-  await client.query('begin')
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await applyOnce(client, file)
+      return
+    } catch (error) {
+      if (attempt === MAX_TRIES || !isLocked(error)) throw error
+      await sleep(BETWEEN_TRIES_MS)
+    }
+  }
+}
+
+/** lock_not_available and deadlock_detected */
+function isLocked(error: unknown): boolean {
+  const cause = error instanceof MigrationError ? error.cause : undefined
+  return cause instanceof Error && 'code' in cause && /^(55P03|40P01)$/.test(String(cause.code))
+}
+
+async function applyOnce(client: pg.Client, file: MigrationFile): Promise<void> {
+  await client.query(`begin; set local lock_timeout = ${LOCK_WAIT_MS}`)
   try {
     await client.query(file.text)
     await client.query(

@@ -32,17 +32,27 @@ export function openPool(options: PoolOptions): pg.Pool {
     ...(options.settings ?? []),
   ]
   if (options.isDurable === false) settings.push('synchronous_commit=off')
+  const { url, own } = takeOptions(options.url)
   const pool = new pg.Pool({
-    connectionString: options.url,
+    connectionString: url,
     max: options.max,
     application_name: options.applicationName,
-    options: settings.map((setting) => `-c ${setting}`).join(' '),
+    options: [own, ...settings.map((setting) => `-c ${setting}`)].join(' ').trim(),
     connectionTimeoutMillis: 5000,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
   })
   pool.on('error', options.onError)
   return pool
+}
+
+/** pg lets what stands in a URL replace what is passed beside it: the operator's options go first, and ours are kept. */
+function takeOptions(given: string): { readonly url: string; readonly own: string } {
+  const url = new URL(given)
+  const own = url.searchParams.get('options')
+  if (own === null) return { url: given, own: '' }
+  url.searchParams.delete('options')
+  return { url: url.href, own }
 }
 
 export function makeDb(pool: pg.Pool | pg.PoolClient): Db {

@@ -28,7 +28,9 @@ type TenantsOptions = Omit<PoolOptions, 'settings'> & { readonly role: string }
  * `inOrg` would find no row of any org.
  */
 export function openTenants({ role, ...options }: TenantsOptions): Tenants {
-  const pool = openPool({ ...options, settings: [`role=${role.replace(/[\\ ]/g, '\\$&')}`] })
+  const pool = openPool({ ...options, settings: [`role=${role.replace(/[\\\s]/g, '\\$&')}`] })
+  // Again in each transaction: a pooler between us and the server may drop what a connection asks for when it is opened.
+  const begin = `begin; set local role ${pg.escapeIdentifier(role)}`
   const dbs = new WeakMap<pg.PoolClient, DbTx>()
   const dbOf = (client: pg.PoolClient): DbTx => {
     const known = dbs.get(client)
@@ -44,10 +46,12 @@ export function openTenants({ role, ...options }: TenantsOptions): Tenants {
       try {
         // One round trip. The setting lives and ends with the transaction.
         await client.query(
-          `begin; select set_config('app.org_id', ${pg.escapeLiteral(orgId)}, true)`,
+          `${begin}; select set_config('app.org_id', org, true), set_config('patchbay.org_id', org, true) from (select ${pg.escapeLiteral(orgId)}) as of (org)`,
         )
         const result = await work(dbOf(client), client)
-        await client.query('commit')
+        const { command } = await client.query('commit')
+        // What Postgres answers where a statement failed and its error was swallowed.
+        if (command !== 'COMMIT') throw new Error('the transaction had failed and was rolled back')
         return result
       } catch (error) {
         // A connection that cannot even roll back is not used again.
@@ -64,10 +68,27 @@ export function openTenants({ role, ...options }: TenantsOptions): Tenants {
 }
 
 const API_ROLE = `
+with closed as (
+  select c.oid, c.relname::text as name, c.relowner, c.relrowsecurity,
+    c.relname = 'orgs' or exists (
+      select from pg_attribute as a where a.attrelid = c.oid and a.attname = 'org_id' and not a.attisdropped
+    ) as is_of_orgs
+  from pg_class as c
+  where c.relnamespace = 'patchbay'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
+)
 select r.rolname as role,
   r.rolsuper or r.rolbypassrls as bypasses,
+  r.rolcanlogin as may_log_in,
   pg_has_role(current_user, r.oid, case when current_setting('server_version_num')::int < 160000 then 'member' else 'set' end)
     as is_ours,
+  array(
+    select m.rolname::text
+    from pg_auth_members as g
+    join pg_roles as m on m.oid = g.member
+    where g.roleid = r.oid and not m.rolsuper
+      and exists (select from closed as c where not pg_has_role(m.oid, c.relowner, 'member'))
+    order by 1
+  ) as strangers,
   array(
     select c.relname::text
     from pg_class as c
@@ -76,35 +97,22 @@ select r.rolname as role,
     order by 1
   ) as owns,
   array(
-    select c.relname::text
-    from pg_class as c
-    where c.relnamespace = 'patchbay'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
-      and (c.relname = 'orgs' or exists (
-        select from pg_attribute as a where a.attrelid = c.oid and a.attname = 'org_id' and not a.attisdropped
-      ))
-      and not (c.relrowsecurity and c.relforcerowsecurity and exists (
-        select from pg_policy as p where p.polrelid = c.oid and p.polname = 'own_org' and p.polroles = array[r.oid]
-      ))
+    select c.name from closed as c
+    where c.is_of_orgs and not (c.relrowsecurity and exists (
+      select from pg_policy as p where p.polrelid = c.oid and p.polname = 'own_org' and p.polroles = array[r.oid]
+    ))
     order by 1
   ) as open_tables,
-  array(
-    select c.relname::text
-    from pg_class as c
-    where c.relnamespace = 'patchbay'::regnamespace and c.relrowsecurity and row_security_active(c.oid)
-      and not exists (
-        select from pg_policy as p
-        where p.polrelid = c.oid and p.polname = 'all_orgs'
-          and exists (select from unnest(p.polroles) as role (oid) where pg_has_role(current_user, role.oid, 'usage'))
-      )
-    order by 1
-  ) as hidden
+  array(select c.name from closed as c where c.relrowsecurity and row_security_active(c.oid) order by 1) as hidden
 from pg_roles as r
 where r.rolname = patchbay.api_role()`
 
 interface RoleRow extends pg.QueryResultRow {
   readonly role: string
   readonly bypasses: boolean
+  readonly may_log_in: boolean
   readonly is_ours: boolean
+  readonly strangers: readonly string[]
   readonly owns: readonly string[]
   readonly open_tables: readonly string[]
   readonly hidden: readonly string[]
@@ -120,7 +128,7 @@ export async function findApiRole(db: Queryable): Promise<string> {
   const [row] = rows
   if (row === undefined) {
     throw new TenancyError(
-      'The role that patchbay.api_role() names does not exist on this server. Make it again: create role … nologin; grant … to the role of DATABASE_URL;',
+      'The role that patchbay.api_role() names does not exist on this server, as after a restore. See "Backups" in docs/sql.md.',
     )
   }
   const problem = roleProblem(row)
@@ -136,11 +144,17 @@ function roleProblem(row: RoleRow): string | null {
   if (row.owns.length > 0) {
     return `The role ${role} owns ${row.owns.join(', ')}, or is a member of the owner, and so could bypass row-level security. Give them another owner.`
   }
+  if (row.may_log_in) {
+    return `The role ${role} may log in, and would see whatever org it names. Run: alter role "${role}" nologin;`
+  }
+  if (row.strangers.length > 0) {
+    return `${row.strangers.join(', ')} may act as the role ${role}, and so see whatever org they name. Run: revoke "${role}" from ${row.strangers.join(', ')};`
+  }
   if (row.open_tables.length > 0) {
-    return `Row-level security does not hold on ${row.open_tables.join(', ')}. Enable and force it, with the policies that migrations/0011_tenants.sql gives every table.`
+    return `Row-level security does not hold on ${row.open_tables.join(', ')}. A table that is new is closed by patchbay.close_table; one that was closed has lost its policy: see "Backups" in docs/sql.md.`
   }
   if (row.hidden.length > 0) {
-    return `The role of DATABASE_URL is not the owner that ${row.hidden.join(', ')} were closed for, and would see no rows. Connect as the owner, or run for each of them: alter policy all_orgs on patchbay.… to current_user;`
+    return `The role of DATABASE_URL does not own ${row.hidden.join(', ')}, and would see no rows there. Connect as the owner.`
   }
   if (!row.is_ours) {
     return `The role of DATABASE_URL may not act as ${role}. Run as an administrator: grant "${role}" to the role of DATABASE_URL;`

@@ -30,11 +30,12 @@ export function parseAllowList(items: readonly string[]): HostList {
   const hasRule = (host: string, port: number) =>
     rules.some((rule) => rule.host === host && (rule.port === null || rule.port === port))
   return {
-    hasHost: hasRule,
+    hasHost: (host, port) => hasRule(isIP(host) === 0 ? host : plainAddress(host), port),
     hasAddress: (address, port) =>
       isIP(address) !== 0 &&
       !address.includes('%') &&
-      (networks.check(address, isIPv4(address) ? 'ipv4' : 'ipv6') || hasRule(address, port)),
+      (networks.check(address, isIPv4(address) ? 'ipv4' : 'ipv6') ||
+        hasRule(plainAddress(address), port)),
   }
 }
 
@@ -64,7 +65,7 @@ function parseHost(item: string): HostRule {
   if (host === '' || port === 0 || (port !== null && port > 65_535)) {
     throw new Error(`"${item}" is not a CIDR, a host or host:port`)
   }
-  return { host, port }
+  return { host: isIP(host) === 0 ? host : plainAddress(host), port }
 }
 
 /** An address or a name as parsed URLs spell it; '' for what is neither, or is an address in disguise. */
@@ -74,4 +75,14 @@ function asInUrl(host: string): string {
   if (!URL.canParse(url)) return ''
   const parsed = new URL(url).hostname.replace(/^\[|\]$/g, '')
   return isIP(plain) !== 0 || parsed === plain ? parsed : ''
+}
+
+/** One spelling for one address: an IPv4 address that stands in an IPv6 one is that IPv4 address. */
+function plainAddress(address: string): string {
+  if (isIPv4(address)) return address
+  const canonical = asInUrl(address)
+  const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(canonical)
+  if (mapped === null) return canonical
+  const [high, low] = [mapped[1], mapped[2]].map((part) => Number.parseInt(part ?? '0', 16))
+  return [(high ?? 0) >> 8, (high ?? 0) & 255, (low ?? 0) >> 8, (low ?? 0) & 255].join('.')
 }

@@ -14,6 +14,8 @@ export interface Reach {
   readonly isReachable: (address: string, port: number) => boolean
   /** Never, whatever else is listed. */
   readonly isDenied: (address: string, port: number) => boolean
+  /** The same for the host of a URL, a name or an address. */
+  readonly isDeniedHost: (host: string, port: number) => boolean
 }
 
 interface ReachDeps {
@@ -38,6 +40,8 @@ export function makeReach(deps: ReachDeps): Readonly<Record<Network, Reach>> {
       (list.hasAddress(address, port) ||
         (network === 'public' && isPublicAddress(address) && !deps.isOwnAddress(address))),
     isDenied,
+    isDeniedHost: (host, port) =>
+      isIP(host) === 0 ? deps.deny.hasHost(host, port) : isDenied(host, port),
   })
   return {
     public: reach('public', deps.allow),

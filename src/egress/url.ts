@@ -69,6 +69,7 @@ function toTarget(url: URL): Target {
 }
 
 function targetProblem({ host, port }: Target, { reach, domains }: UrlPolicy): string | null {
+  if (reach.isDeniedHost(host, port)) return DENIED
   const isListed = reach.isListed(host, port)
   if (port === 0 || !(isListed || isWebPort(port))) return `port ${port} is not for HTTP`
   const problem = isListed ? null : hostProblem(host, port, reach)
@@ -76,6 +77,7 @@ function targetProblem({ host, port }: Target, { reach, domains }: UrlPolicy): s
   return domains === null || hasDomain(domains, host) ? null : NOT_ON_ORG_LIST
 }
 
+const DENIED = 'has a host that the operator does not allow'
 const NOT_ON_ORG_LIST = "has a host that the org's allow-list does not name"
 
 function isWebPort(port: number): boolean {

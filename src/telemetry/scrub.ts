@@ -25,9 +25,12 @@ const SHAPES = new RegExp(
 const NAMES =
   '[\\w-]*(?:authorization|cookie|password|passphrase|secret|credentials?|api[-_]?key|master[-_]?key|private[-_]?key|access[-_]?token|refresh[-_]?token|bot[-_]?token)'
 
-/** Members whose value is a secret whatever it looks like, here and in JSON that stands inside a string, however deep. */
-const MEMBERS = new RegExp(
-  `((?<!\\\\)(\\\\*)"${NAMES}\\2"\\s*:\\s*)(?:"(?:[^"\\\\]|\\\\.)*"|(\\\\+)"[\\s\\S]*?(?<!\\\\)\\3")`,
+/** Members whose value is a secret whatever it looks like. */
+const MEMBERS = new RegExp(`((?<!\\\\)"${NAMES}"\\s*:\\s*)"(?:[^"\\\\]|\\\\.)*"`, 'gi')
+
+/** The same in JSON that stands inside a string, however deep; never beyond that string's end. */
+const NESTED = new RegExp(
+  `((?<!\\\\)(\\\\+)"${NAMES}\\2"\\s*:\\s*)(\\\\+)"(?:[^"\\\\]|\\\\.)*?(?:(?<!\\\\)\\3"|(?="))`,
   'gi',
 )
 
@@ -36,5 +39,8 @@ const MEMBERS = new RegExp(
  * escapes it by depth, by an array, by the case of a name, or by being part of a message.
  */
 export function scrub(line: string): string {
-  return line.replace(SHAPES, MARK).replace(MEMBERS, `$1$2"${MARK}$2"`)
+  return line
+    .replace(SHAPES, MARK)
+    .replace(MEMBERS, `$1"${MARK}"`)
+    .replace(NESTED, `$1$2"${MARK}$2"`)
 }

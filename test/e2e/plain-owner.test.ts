@@ -87,6 +87,15 @@ async function deliver(url: string): Promise<void> {
 test('a login that may make roles makes the API’s role itself, and everything works', async () => {
   await admin.query(`alter role ${login} createrole`)
   await deliver(await urlOf(start()))
+  // What pg_dump begins with: it does not go on where row-level security would leave out rows.
+  const owner = new pg.Client(databaseUrl)
+  await owner.connect()
+  await owner.query('set row_security = off')
+  const { rows } = await owner.query(
+    `select oid::regclass::text as name from pg_class where relnamespace = 'patchbay'::regnamespace and relkind = 'r'`,
+  )
+  for (const { name } of rows) await owner.query(`select * from ${name}`)
+  await owner.end()
 })
 
 test('a login that may not says what an administrator must run; after that, everything works', async () => {

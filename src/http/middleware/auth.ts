@@ -41,7 +41,8 @@ export function requires(requirement: Requirement) {
 /** The same for routes that name the org in the query or the body. */
 export function requiresOfNamedOrg(requirement: Requirement) {
   return createMiddleware<AppEnv>(async (c, next) => {
-    const isRead = c.req.method === 'GET'
+    // HEAD is answered by the route of GET.
+    const isRead = c.req.method === 'GET' || c.req.method === 'HEAD'
     const orgId: unknown = isRead ? c.req.query('orgId') : orgIdOf(await c.req.text())
     // Where none is named, validation says so.
     if (typeof orgId === 'string' && orgId !== '') await c.get('authorize')(orgId, requirement)
