@@ -13,11 +13,14 @@ create table patchbay.api_keys (
   expires_at timestamptz,
   -- Within a minute.
   last_used_at timestamptz,
-  primary key (org_id, id)
+  -- The key that made it: it ends no later than that one, and goes with it.
+  made_by uuid,
+  primary key (org_id, id),
+  foreign key (org_id, made_by) references patchbay.api_keys (org_id, id) on delete cascade
 );
 
 -- The API's role never reads a hash: a key is looked up before its org is known, by the owner.
 select patchbay.close_table(
   'api_keys',
-  'select (org_id, id, name, permissions, hint, created_by, created_at, expires_at, last_used_at), insert, delete'
+  'select (org_id, id, name, permissions, hint, created_by, created_at, expires_at, last_used_at, made_by), insert, delete'
 );

@@ -9,7 +9,7 @@ import type { InOrg } from '../db/tenants.ts'
 import type { Log } from '../telemetry/log.ts'
 import { apiKeyHash, newApiKey } from './api-key-text.ts'
 import { isPermission, PERMISSIONS, type Permission } from './permissions.ts'
-import { keyPrincipalId } from './principal.ts'
+import { keyIdOf, keyPrincipalId } from './principal.ts'
 import { unauthenticated, type VerifyToken } from './token.ts'
 
 const HINT_LENGTH = 4
@@ -75,8 +75,8 @@ export function makeApiKeys({ inOrg, audit, nowMs }: ApiKeysDeps) {
 
     /** The key itself is in this answer and nowhere else. */
     async create(orgId: string, input: NewApiKey, by: Actor) {
-      const expiresAt = input.expiresAt == null ? null : new Date(input.expiresAt)
-      if (expiresAt !== null && expiresAt.getTime() <= nowMs()) {
+      const asked = input.expiresAt == null ? null : new Date(input.expiresAt)
+      if (asked !== null && asked.getTime() <= nowMs()) {
         throw invalidField('expiresAt', 'must be in the future')
       }
       const key = newApiKey(randomBytes)
@@ -89,10 +89,14 @@ export function makeApiKeys({ inOrg, audit, nowMs }: ApiKeysDeps) {
         hash,
         hint: key.slice(-HINT_LENGTH),
         createdBy: by.principalId,
-        expiresAt,
       }
+      const madeBy = keyIdOf(by.principalId)
       return inOrg(orgId, async (tx) => {
-        const [row] = await tx.insert(apiKeys).values(values).returning(SHOWN)
+        const expiresAt = madeBy === null ? asked : await endWithin(tx, orgId, madeBy, asked)
+        const [row] = await tx
+          .insert(apiKeys)
+          .values({ ...values, madeBy, expiresAt })
+          .returning(SHOWN)
         if (row === undefined) throw new Error('the key was not stored')
         const apiKey = toApiKey(row)
         const { id, name, permissions, hint } = apiKey
@@ -102,7 +106,7 @@ export function makeApiKeys({ inOrg, audit, nowMs }: ApiKeysDeps) {
       })
     },
 
-    /** From its commit on the key opens nothing, in any process: nobody keeps one in memory. */
+    /** From its commit on the key opens nothing, in any process, and no key that it made: nobody keeps one in memory. */
     async revoke(orgId: string, id: string, by: Actor): Promise<void> {
       await inOrg(orgId, async (tx) => {
         const [gone] = await tx
@@ -114,6 +118,24 @@ export function makeApiKeys({ inOrg, audit, nowMs }: ApiKeysDeps) {
       })
     },
   }
+}
+
+/** A key ends no later than the key that makes it, or a leaked one would be for ever. */
+async function endWithin(
+  tx: DbTx,
+  orgId: string,
+  madeBy: string,
+  asked: Date | null,
+): Promise<Date | null> {
+  const [maker] = await tx
+    .select({ expiresAt: apiKeys.expiresAt })
+    .from(apiKeys)
+    .where(and(eq(apiKeys.orgId, orgId), eq(apiKeys.id, madeBy)))
+  if (maker === undefined) throw unauthenticated()
+  if (asked !== null && maker.expiresAt !== null && asked > maker.expiresAt) {
+    throw invalidField('expiresAt', 'must not be after the end of the key that makes it')
+  }
+  return asked ?? maker.expiresAt
 }
 
 interface VerifyDeps {

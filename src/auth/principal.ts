@@ -37,6 +37,11 @@ export function keyPrincipalId(keyId: string): string {
   return KEY_PREFIX + keyId
 }
 
+/** Of the key behind a principal; null for a user. */
+export function keyIdOf(principalId: string): string | null {
+  return principalId.startsWith(KEY_PREFIX) ? principalId.slice(KEY_PREFIX.length) : null
+}
+
 export type Authorize = (
   principal: Principal,
   orgId: string,

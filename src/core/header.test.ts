@@ -132,3 +132,10 @@ describe('the corpus of headers', () => {
     expect({ tried: cases.length, refused }).toEqual({ tried: 48, refused: 41 })
   })
 })
+
+test.each(['X_Forwarded_For', 'webhook_signature', 'Content_Length', 'X_AI_Chat_Signature'])(
+  'an underscore does not make %s another header',
+  (name) => {
+    expect(headerProblem(name, '1')).not.toBeNull()
+  },
+)

@@ -38,3 +38,11 @@ describe(makeRedact, () => {
     expect(JSON.stringify(redact.json(deep))).toContain('[cut: nested deeper than 64 levels]')
   })
 })
+
+test.each([
+  String.raw`{"a":"Bearer ab\/cd&ef+gh=="}`,
+  String.raw`{"a":"Bearer ab/cd\u0026ef+gh=="}`,
+  'a=ab%2fcd%26ef%2bgh%3d%3d',
+])('a secret is known as others write it: %s', (text) => {
+  expect(makeRedact(['ab/cd&ef+gh==']).text(text)).toContain('[secret]')
+})

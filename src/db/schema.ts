@@ -63,6 +63,7 @@ export const apiKeys = patchbay.table(
     createdAt: createdAt(),
     expiresAt: at('expires_at'),
     lastUsedAt: at('last_used_at'),
+    madeBy: uuid('made_by'),
   },
   (table) => [primaryKey({ columns: [table.orgId, table.id] })],
 )

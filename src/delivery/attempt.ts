@@ -138,7 +138,7 @@ function toOutcome(result: EgressResult, lane: LaneConfig, nowMs: number): Outco
         snippet:
           result.encoding === null
             ? snippetOf(result.body, result.isCut, lane.redact)
-            : `(encoded: ${result.encoding})`,
+            : `(encoded: ${lane.redact.text(result.encoding)})`,
       }
       return lane.judge(answer, nowMs)
     }

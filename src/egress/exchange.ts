@@ -128,7 +128,7 @@ function encodingOf(
   headers: Readonly<Record<string, string | string[] | undefined>>,
 ): string | null {
   const given = [headers['content-encoding'] ?? []].flat().join(', ').trim().toLowerCase()
-  return given === '' || given === 'identity'
-    ? null
-    : given.replace(/[^\x20-\x7e]/g, '').slice(0, 40)
+  if (given === '' || given === 'identity') return null
+  // Anything else may be what it was sent, in lower case.
+  return /^(?:(?:x-)?gzip|br|deflate|zstd|(?:x-)?compress|, ?)+$/.test(given) ? given : 'unknown'
 }

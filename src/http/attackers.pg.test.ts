@@ -86,6 +86,13 @@ interface Attack {
   readonly headers?: Readonly<Record<string, string>>
 }
 
+/** What reads can also be asked for its headers alone, by the same handler. */
+const attacked = operations.flatMap((operation) =>
+  operation.method === 'GET'
+    ? [operation, { ...operation, method: 'HEAD', title: operation.title.replace('GET', 'HEAD') }]
+    : [operation],
+)
+
 async function attack(operation: Operation, attempt: Attack): Promise<ApiAnswer> {
   const path = pathOf(operation, attempt.ids)
   const query =
@@ -142,7 +149,7 @@ test('every route of the router is attacked here, but those that show nothing of
   expect(operations.length).toBeGreaterThanOrEqual(45)
 })
 
-describe.each(operations)('$title', (operation) => {
+describe.each(attacked)('$title', (operation) => {
   test('lets nobody through without a token that holds', async () => {
     for (const [who, token] of [
       ['without a token', undefined],

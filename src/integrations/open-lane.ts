@@ -73,19 +73,22 @@ export function makeOpenLane<Verdict>(deps: OpenLaneDeps<Verdict>) {
   }
 }
 
-/** The values that a reader of the subscription sees masked; of `Bearer abc` and the like, `abc` alone as well. */
+/** Shorter values are words like `true`, and taking them out would make an answer unreadable. */
+const MIN_HEADER_SECRET = 6
+/** In a URL that is a secret, what is shorter is a word of its path. */
+const MIN_URL_SECRET = 16
+
+/** The values that a reader of the subscription sees masked, in whole and each part: of `Bearer abc`, of `a=b; c=d`. */
 function secretsOfHeaders(headers: Readonly<Record<string, string>>): string[] {
   return Object.entries(headers)
     .filter(([name]) => isSensitiveHeader(name))
-    .flatMap(([, value]) => [value, value.split(' ').at(-1) ?? value])
+    .flatMap(([, value]) => [value, ...value.split(/[\s;,]+|(?<==)(?!=)/)])
+    .filter((part) => part.length >= MIN_HEADER_SECRET)
 }
 
-/** Where the URL itself is the secret, its path is what makes it one, in whole and by its last segment. */
+/** Where the URL itself is the secret, its path and its query are what makes it one, in whole and in parts. */
 function secretsOfUrl(href: string): string[] {
-  const { pathname, search } = new URL(href)
-  return [href, pathname + search, pathname.split('/').at(-1) ?? '', ...searchValues(search)]
-}
-
-function searchValues(search: string): string[] {
-  return [...new URLSearchParams(search).values()].filter((value) => value.length >= 16)
+  const { pathname, search, searchParams } = new URL(href)
+  const parts = [...pathname.split('/'), ...searchParams.values()]
+  return [href, pathname + search, ...parts.filter((part) => part.length >= MIN_URL_SECRET)]
 }

@@ -1,3 +1,4 @@
+import { invalidField } from '../core/error.ts'
 import { isSensitiveHeader } from '../core/header.ts'
 import type { webhookSubscriptions } from '../db/schema.ts'
 import type { HealthRow } from './queries.ts'
@@ -88,4 +89,26 @@ function toHealth(isActive: boolean, health: HealthRow | undefined): Subscriptio
     lastDeliveredAt: health?.last_delivered_at ?? null,
     owed: health?.owed ?? 0,
   }
+}
+
+/** A credential that was stored for one host is not handed to another, which whoever moves the URL may have chosen. */
+export function assertHeadersForHost(
+  before: Pick<typeof webhookSubscriptions.$inferSelect, 'url' | 'sealedUrl' | 'headerNames'>,
+  change: {
+    readonly url?: string | undefined
+    readonly headers?: Readonly<Record<string, string>> | undefined
+  },
+): void {
+  // Where the URL is a secret, its provider fixes the host.
+  if (change.url === undefined || before.sealedUrl !== null) return
+  if (new URL(change.url).hostname === new URL(before.url).hostname) return
+  const given = change.headers
+  const kept = before.headerNames.find(
+    (name) => isSensitiveHeader(name) && (given === undefined || isMasked(given[name] ?? '')),
+  )
+  if (kept === undefined) return
+  throw invalidField(
+    `headers.${kept}`,
+    'was stored for another host: give it again, or leave it out',
+  )
 }

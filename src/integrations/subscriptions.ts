@@ -1,10 +1,9 @@
 import { and, desc, eq, isNull, lt, sql } from 'drizzle-orm'
 import type { Actor } from '../core/actor.ts'
 import { type Page, toPage } from '../core/cursor.ts'
-import { AppError, invalidField, notFound } from '../core/error.ts'
+import { invalidField, notFound } from '../core/error.ts'
 import { headersProblem } from '../core/header.ts'
 import type { Provider } from '../core/provider.ts'
-import { MAX_VALID_SECRETS, rotate, type StoredSecret } from '../core/rotation.ts'
 import { scheduleProblem } from '../core/schedule.ts'
 import { webhookSubscriptions } from '../db/schema.ts'
 import type { InOrg } from '../db/tenants.ts'
@@ -12,7 +11,9 @@ import type { Keyring } from '../security/keyring.ts'
 import { newSigningSecret } from '../security/signature.ts'
 import type { WriteAudit } from './audit.ts'
 import { cancelOwed, lockLanes, readHealth } from './queries.ts'
+import { makeRotateSecret } from './rotate-secret.ts'
 import {
+  assertHeadersForHost,
   isMasked,
   maskHeaders,
   type Subscription,
@@ -189,7 +190,7 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
       const row = await inOrg(orgId, async (tx) => {
         const [created] = await tx.insert(webhookSubscriptions).values(values).returning()
         const { url, eventTypes, content = 'thin' } = values
-        const detail = { url, eventTypes, content }
+        const detail = { url: withoutQuery(url), eventTypes, content }
         await deps.audit({ orgId, by, action: 'webhook.created', target: id, detail }, tx)
         return created
       })
@@ -214,6 +215,7 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
       } else if (change.isActive === true && !before.isActive) {
         await assertStillCallable(provider, before)
       }
+      assertHeadersForHost(before, change)
       if (change.headers !== undefined) {
         const old = await openHeaders(before)
         // A masked value that comes back unchanged means: keep what is there.
@@ -238,49 +240,14 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
           .where(one(orgId, integrationId, id))
           .returning()
         if (changed === undefined) throw notFound('webhook')
-        const detail = auditDetail(before, change)
+        const detail = auditDetail(before, changed, change)
         await deps.audit({ orgId, by, action: 'webhook.updated', target: id, detail }, tx)
         return changed
       })
       return showOne(row)
     },
 
-    /**
-     * A new secret, shown here and never again; the one until now stays valid for the overlap, and both sign. Throws
-     * `CONFLICT` where there would be more than ten valid ones.
-     */
-    async rotateSecret(
-      orgId: string,
-      integrationId: string,
-      id: string,
-      overlapS: number,
-      by: Actor,
-    ) {
-      const secret = newSigningSecret()
-      const context = sealContext(orgId, id, 'secrets')
-      return inOrg(orgId, async (tx) => {
-        const [row] = await tx
-          .select({ secrets: webhookSubscriptions.secrets })
-          .from(webhookSubscriptions)
-          .where(one(orgId, integrationId, id))
-          .for('update')
-        if (row === undefined) throw notFound('webhook')
-        const stored: StoredSecret[] = JSON.parse(await keyring.open(context, row.secrets))
-        const rotated = rotate(stored, secret, overlapS, deps.nowMs())
-        if (rotated === null) throw tooManySecrets()
-        await tx
-          .update(webhookSubscriptions)
-          .set({
-            secrets: await keyring.seal(context, JSON.stringify(rotated.secrets)),
-            revision: sql`${webhookSubscriptions.revision} + 1`,
-            updatedAt: sql`now()`,
-          })
-          .where(one(orgId, integrationId, id))
-        const detail = { overlapSeconds: overlapS }
-        await deps.audit({ orgId, by, action: 'webhook.secret_rotated', target: id, detail }, tx)
-        return { secret, previousExpiresAt: rotated.previousExpiresAt }
-      })
-    },
+    rotateSecret: makeRotateSecret({ ...deps, find }),
 
     /** What is owed is canceled; the history keeps the subscription's id and URL. */
     async remove(orgId: string, integrationId: string, id: string, by: Actor): Promise<void> {
@@ -333,19 +300,20 @@ function disabledReason(isActive: boolean | undefined) {
   }
 }
 
-/** Which members were sent; and, because it opens what people wrote, what `content` was and is. */
-function auditDetail(before: Row, change: SubscriptionChange) {
-  const changed = Object.keys(change)
-  return change.content === undefined || change.content === before.content
-    ? { changed }
-    : { changed, content: { from: before.content, to: change.content } }
+/** Which members were sent; and of where it goes and what goes there, what was and is. */
+function auditDetail(before: Row, after: Row, change: SubscriptionChange) {
+  const from = { url: withoutQuery(before.url), content: before.content }
+  const to = { url: withoutQuery(after.url), content: after.content }
+  return {
+    changed: Object.keys(change),
+    ...(from.url === to.url ? {} : { url: { from: from.url, to: to.url } }),
+    ...(from.content === to.content ? {} : { content: { from: from.content, to: to.content } }),
+  }
 }
 
-function tooManySecrets(): AppError {
-  const message = `there are ${MAX_VALID_SECRETS} valid secrets already; wait for one to expire, or drop the older ones with overlapSeconds: 0`
-  return new AppError('CONFLICT', `overlapSeconds: ${message}`, {
-    details: [{ path: 'overlapSeconds', message }],
-  })
+/** What follows the question mark may be a token, and the audit log is kept for good. */
+function withoutQuery(url: string): string {
+  return url.replace(/\?.*$/s, '?…')
 }
 
 function assertSchedule(schedule: readonly number[] | null | undefined): void {

@@ -124,3 +124,18 @@ test.each([
 ])('a line without a secret stays as it is: %s', (line) => {
   expect(scrub(line)).toBe(line)
 })
+
+test.each([
+  { msg: 'bad field "password":', level: 'info' },
+  { principal_id: 'x"password":', msg: 'request.answered' },
+  { a: '{"password":"abc\\\\"}', b: 'say "hi"', c: 'x' },
+])('a scrubbed line is the same JSON but for secrets: %j', (line) => {
+  const scrubbed: unknown = JSON.parse(scrub(JSON.stringify(line)))
+  expect(Object.keys(scrubbed as object)).toEqual(Object.keys(line))
+  expect(scrub(JSON.stringify(line))).not.toContain('abc')
+})
+
+test('words after the name of a scheme are words', () => {
+  const line = 'Basic authentication required, Bearer tokens are refused'
+  expect(scrub(line)).toBe(line)
+})

@@ -16,8 +16,8 @@ const SHAPES = new RegExp(
     '(?<=[?&](?:sig|token|key|api_key|apikey|access_token|secret|code)=)[^&\\s"\\\\]+',
     // The user part of a URL.
     '(?<=://)[^/\\s"@\\\\]+(?=@)',
-    // What follows a scheme of authentication.
-    '(?<=\\b(?:Bearer|Basic)\\s)[\\w.~+/=-]{6,}',
+    // What follows a scheme of authentication, and is no word.
+    '(?<=\\b(?:Bearer|Basic)\\s)(?![a-z]+(?![\\w.~+/=-]))[\\w.~+/=-]{6,}',
   ].join('|'),
   'g',
 )

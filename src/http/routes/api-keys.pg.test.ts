@@ -288,3 +288,29 @@ describe('the last use of a key', () => {
 test('nothing of all this broke inside', () => {
   expect(api.broken).toEqual([])
 })
+
+describe('a key that a key made', () => {
+  test('ends with it, asked for or not, and no later', async () => {
+    const expiresAt = new Date(Date.now() + 600_000).toISOString()
+    const { key } = await make(['org:tools:manage'], { expiresAt })
+    expect((await make(['org:tools:manage'], {}, key)).apiKey.expiresAt).toBe(expiresAt)
+    const sooner = new Date(Date.now() + 300_000).toISOString()
+    const child = await make(['org:tools:manage'], { expiresAt: sooner }, key)
+    expect(child.apiKey.expiresAt).toBe(sooner)
+    const later = new Date(Date.now() + 900_000).toISOString()
+    const json = { name: 'CI', permissions: ['org:tools:manage'], expiresAt: later }
+    const refused = await api.call('POST', keysPath, { token: key, json })
+    expect(refused.status).toBe(400)
+    expect(refused.body.details).toMatchObject([{ path: 'expiresAt' }])
+  })
+
+  test('goes when it is revoked, with all that came of it', async () => {
+    const first = await make(['org:tools:manage'])
+    const second = await make(['org:tools:manage'], {}, first.key)
+    const third = await make(['org:tools:manage'], {}, second.key)
+    expect(await statusOf(third.key, 'GET', keysPath)).toBe(200)
+    expect(await statusOf(mine.token, 'DELETE', `${keysPath}/${first.apiKey.id}`)).toBe(200)
+    expect(await statusOf(second.key, 'GET', keysPath)).toBe(401)
+    expect(await statusOf(third.key, 'GET', keysPath)).toBe(401)
+  })
+})

@@ -43,6 +43,24 @@ describe('a subscription', () => {
     expect(answers[0]?.body).toEqual({ webhook })
   })
 
+  test('hands no credential that was stored for one host to another', async () => {
+    const headers = { Authorization: 'Bearer of-the-partner', 'X-Team': 'blue' }
+    const { body } = await api.call('POST', path, { token, json: { ...good, headers } })
+    const one = `${path}/${body.webhook.id}`
+    const patch = (json: object) => api.call('PATCH', one, { token, json })
+    const url = 'https://thief.example.org/in'
+    const refusals = [{ url }, { url, headers: body.webhook.headers }]
+    for (const json of refusals) {
+      const refused = await patch(json)
+      expect(refused.status).toBe(400)
+      expect(refused.body.details).toMatchObject([{ path: 'headers.Authorization' }])
+    }
+    expect((await patch({ url: `${good.url}elsewhere` })).status).toBe(200)
+    const again = { Authorization: 'Bearer of-another', 'X-Team': 'blue' }
+    expect((await patch({ url, headers: again })).status).toBe(200)
+    expect((await patch({ url: 'https://third.example.org/', headers: {} })).status).toBe(200)
+  })
+
   test('shows credentials in headers masked, and keeps them when the mask comes back', async () => {
     const headers = { Authorization: 'Bearer hidden-value', 'X-Team': 'blue' }
     const { body } = await api.call('POST', path, { token, json: { ...good, headers } })
