@@ -21,6 +21,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   chat: ['core', 'telemetry', 'db'],
   auth: ['core', 'telemetry', 'db', 'security', 'egress'],
   jobs: ['core', 'telemetry', 'db'],
+  limits: ['core', 'telemetry', 'db'],
 
   http: [
     'core',
@@ -34,6 +35,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'chat',
     'auth',
     'jobs',
+    'limits',
   ],
 
   // Where the process is put together: it knows everything, and nothing knows it.
@@ -52,6 +54,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'chat',
     'auth',
     'jobs',
+    'limits',
     'http',
     'config.ts',
   ],
@@ -66,6 +69,7 @@ const OWNED_BY: Record<string, readonly string[]> = {
   'pg-boss': ['jobs'],
   pino: ['telemetry'],
   undici: ['egress'],
+  'rate-limiter-flexible': ['limits'],
   ajv: ['tools'],
   ai: ['chat'],
   // Typed CRUD, beside the feature it serves.
@@ -83,6 +87,10 @@ const MAY_HAVE: Readonly<Record<string, readonly string[]>> = {
   'src/egress/proxy.ts': ['node:http', 'node:net', 'undici'],
   'src/egress/reach.ts': ['node:net'],
   'src/egress/url.ts': ['node:net'],
+  // Listens, and opens nothing.
+  'src/http/listen.ts': ['node:http'],
+  // Compares addresses.
+  'src/http/client-address.ts': ['node:net'],
   // Looks for a free port, and loads and starts the Postgres of a package that may not be there.
   'src/db/embedded.ts': ['node:module', 'node:net', 'import of a name that is made up'],
   'src/db/launcher.ts': ['node:child_process'],

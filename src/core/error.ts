@@ -25,6 +25,8 @@ interface AppErrorOptions extends ErrorOptions {
   readonly details?: readonly ErrorDetail[]
   /** Further public members of the answer, like a failed run's `runId`. */
   readonly members?: Readonly<Record<string, unknown>>
+  /** When it is worth another try. */
+  readonly retryAfterS?: number
 }
 
 /** A failure someone is meant to see. Anything else that is thrown is a bug. */
@@ -33,12 +35,14 @@ export class AppError extends Error {
   readonly code: ErrorCode
   readonly details: readonly ErrorDetail[]
   readonly members: Readonly<Record<string, unknown>>
+  readonly retryAfterS: number | null
 
   constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined)
     this.code = code
     this.details = options.details ?? []
     this.members = options.members ?? {}
+    this.retryAfterS = options.retryAfterS ?? null
   }
 }
 

@@ -246,6 +246,10 @@ export const externalToolDefinitions = patchbay.table('external_tool_definitions
   description: text('description').notNull(),
   argsSchema: jsonb('args_schema').$type<Record<string, unknown>>().notNull(),
   httpConfig: jsonb('http_config').$type<unknown>().notNull(),
+  rateLimit: jsonb('rate_limit').$type<{
+    perSecond?: number | undefined
+    perMinute?: number | undefined
+  }>(),
   isEnabled: boolean('is_enabled').notNull().default(true),
   createdAt: createdAt(),
   updatedAt: at('updated_at').notNull().defaultNow(),
@@ -342,3 +346,9 @@ export const recoveryItems = patchbay.table(
   },
   (table) => [primaryKey({ columns: [table.recoveryId, table.eventId] })],
 )
+
+export const rateLimits = patchbay.table('rate_limits', {
+  key: text('key').primaryKey(),
+  points: integer('points').notNull(),
+  expire: bigint('expire', { mode: 'number' }),
+})
