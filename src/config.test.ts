@@ -49,6 +49,8 @@ test('values are parsed into what they mean', () => {
       RETRY_SCHEDULE: '1,2, 3',
       DURABLE_LEASES: 'off',
       INTERNAL_HTTP_ORGS: 'a,b',
+      TRUSTED_PROXIES: '10.0.0.0/8, ::1,fd00::/8',
+      CORS_ORIGINS: 'https://app.example.com,http://localhost:3000',
     }),
   ).toMatchObject({
     PORT: 0,
@@ -56,6 +58,8 @@ test('values are parsed into what they mean', () => {
     RETRY_SCHEDULE: [1, 2, 3],
     DURABLE_LEASES: false,
     INTERNAL_HTTP_ORGS: ['a', 'b'],
+    TRUSTED_PROXIES: ['10.0.0.0/8', '::1', 'fd00::/8'],
+    CORS_ORIGINS: ['https://app.example.com', 'http://localhost:3000'],
   })
 })
 
@@ -94,6 +98,17 @@ test.each([
   ['RETENTION_DAYS', 'month'],
   ['WORKER_CONCURRENCY', '0'],
   ['DURABLE_LEASES', 'true'],
+  ['RATE_LIMIT_PRINCIPAL', '-1'],
+  ['RATE_LIMIT_INTEGRATION', 'many'],
+  ['TOOL_CONCURRENCY', '0'],
+  ['TRUSTED_PROXIES', '10.0.0.0/8,proxy.internal'],
+  ['TRUSTED_PROXIES', '10.0.0.0/33'],
+  ['TRUSTED_PROXIES', '10.0.0.1\n,x'],
+  ['CORS_ORIGINS', '*'],
+  ['CORS_ORIGINS', 'null'],
+  ['CORS_ORIGINS', 'https://app.example.com/'],
+  ['CORS_ORIGINS', 'https://App.example.com'],
+  ['CORS_ORIGINS', 'app.example.com'],
   ['LOG_LEVEL', 'loud'],
   ['LLM_BASE_URL', 'api'],
 ])('%s=%s is one problem that names the setting', (name, value) => {

@@ -27,7 +27,16 @@ const proxyUrl = z
   .pipe(secretText)
 const port = z.coerce.number('must be a port number').int().min(0).max(65_535)
 const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+const count = (most: number) => z.coerce.number('must be a number').int().min(0).max(most)
 const onOff = z.enum(['on', 'off']).transform((value) => value === 'on')
+
+const network = z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()], {
+  error: ({ input }) => `${JSON.stringify(input)} is not a CIDR or an address`,
+})
+const origin = z.string().refine(isOrigin, {
+  error: ({ input }) =>
+    `${JSON.stringify(input)} is not an origin like https://app.example.com; there is no wildcard`,
+})
 
 const MASTER_KEY_TEXT = /^[A-Za-z0-9+/]{43}=$/
 const masterKey = z
@@ -192,6 +201,35 @@ export const settings = z.object({
     .describe(
       '`off`: a crash of Postgres may repeat deliveries (never lose any), and claims get cheaper.',
     ),
+  RATE_LIMIT_PRINCIPAL: count(1_000_000)
+    .default(6000)
+    .describe('Requests a minute of one principal, over all processes; 0: as many as come.'),
+  RATE_LIMIT_INTEGRATION: count(1_000_000)
+    .default(600)
+    .describe(
+      'Tool runs a minute through one integration, over all processes; 0: as many as come.',
+    ),
+  TOOL_CONCURRENCY: z.coerce
+    .number('must be a number')
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(16)
+    .describe(
+      'Tool runs of one org at once in one process. Four times as many wait, 5 s at most; the rest is answered 429.',
+    ),
+  TRUSTED_PROXIES: list
+    .pipe(z.array(network))
+    .default([])
+    .describe(
+      "CIDRs or addresses of the proxies in front: `X-Forwarded-For` and `X-Forwarded-Proto` are read from these only. Unset: the socket's address is the caller's.",
+    ),
+  CORS_ORIGINS: list
+    .pipe(z.array(origin))
+    .default([])
+    .describe(
+      'Origins of web pages that may call the API, each as a browser sends it, like `https://app.example.com`. Unset: none.',
+    ),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')
@@ -210,6 +248,10 @@ export const settings = z.object({
     .default(0)
     .describe('Port of the embedded Postgres; 0 keeps the last one, or takes a free one.'),
 })
+
+function isOrigin(text: string): boolean {
+  return /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text
+}
 
 export type Config = z.output<typeof settings>
 

@@ -106,6 +106,7 @@ function say(content: string, wiring: Wiring = {}) {
     }),
     urlJudge: async () => () => null,
     domainsOf: async () => null,
+    limited: (_, work) => work(),
     searchMessages: conversations.search,
     emit: wiring.emit ?? emitIn,
   })

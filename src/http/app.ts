@@ -4,10 +4,14 @@ import type { VerifyToken } from '../auth/token.ts'
 import { AppError } from '../core/error.ts'
 import type { Provider } from '../core/provider.ts'
 import type { makeIntegrations } from '../integrations/integrations.ts'
+import type { Verdict } from '../limits/window.ts'
 import type { Log } from '../telemetry/log.ts'
+import { makeIsTrusted } from './client-address.ts'
 import { docsPage } from './docs-page.ts'
 import { authenticate } from './middleware/auth.ts'
-import { limitBody, requestLog, requireJson } from './middleware/request.ts'
+import { allowOrigins } from './middleware/cors.ts'
+import { limitPrincipal } from './middleware/rate-limit.ts'
+import { limitBody, noteOrg, requestLog, requireJson } from './middleware/request.ts'
 import { makeOnError, problemResponse } from './problem.ts'
 import { makeRouter } from './route.ts'
 import { type ApiKeyRoutesDeps, apiKeyRoutes } from './routes/api-keys.ts'
@@ -39,16 +43,30 @@ export interface AppDeps
   readonly idempotency: ReturnType<typeof makeIdempotency>
   readonly providers: readonly Provider[]
   readonly integrations: ReturnType<typeof makeIntegrations>
+  readonly frame: FrameDeps
+  /** Takes one of a principal's requests; null: they are not limited. */
+  readonly takeRequest: ((principalId: string) => Promise<Verdict>) | null
   /** Why this process cannot serve, or null. */
   readonly unreadiness: () => Promise<string | null>
 }
 
+/** What is around every route, also while there are none yet. */
+export interface FrameDeps {
+  readonly log: Log
+  /** CIDRs and addresses of the proxies in front. */
+  readonly trustedProxies: readonly string[]
+  /** Of pages that may call the API. */
+  readonly corsOrigins: readonly string[]
+}
+
 /** The HTTP API. Does not listen. */
 export function createApp(deps: AppDeps) {
-  const app = makeFrame(deps.log, deps.unreadiness)
+  const app = makeFrame(deps.frame, deps.unreadiness)
 
   const api = makeRouter()
-  api.use(authenticate(deps), limitBody, requireJson)
+  api.use(authenticate(deps), noteOrg)
+  if (deps.takeRequest !== null) api.use(limitPrincipal(deps.takeRequest))
+  api.use(limitBody, requireJson)
   api.route('/', orgRoutes(deps))
   api.route('/', apiKeyRoutes(deps))
   api.route('/', egressAllowListRoutes(deps))
@@ -75,17 +93,21 @@ export function createApp(deps: AppDeps) {
 }
 
 /** What answers before the database is there: alive, not ready, and nothing else. */
-export function createWaitingApp(log: Log, reason: () => string) {
-  const app = makeFrame(log, () => Promise.resolve(reason()))
+export function createWaitingApp(frame: FrameDeps, reason: () => string) {
+  const app = makeFrame(frame, () => Promise.resolve(reason()))
   app.all('*', () => {
     throw new AppError('UNAVAILABLE', `Starting: ${reason()}`)
   })
   return app
 }
 
-function makeFrame(log: Log, unreadiness: () => Promise<string | null>) {
+function makeFrame(
+  { log, trustedProxies, corsOrigins }: FrameDeps,
+  unreadiness: () => Promise<string | null>,
+) {
   const app = makeRouter()
-  app.use(requestLog(log))
+  app.use(requestLog({ log, isTrusted: makeIsTrusted(trustedProxies) }))
+  if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins))
   app.onError(makeOnError(log))
   app.notFound((c) => problemResponse(c, new AppError('NOT_FOUND', 'No such route.')))
   app.get('/healthz', (c) => c.json({ status: 'alive' }))

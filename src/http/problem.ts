@@ -57,9 +57,12 @@ export function toProblem(error: AppError, requestId: string, instance: string) 
 
 export function problemResponse(c: Context<AppEnv>, error: AppError): Response {
   const requestId = c.get('requestId') ?? ''
+  c.set('errorCode', error.code)
   const headers: Record<string, string> = { 'content-type': 'application/problem+json' }
   if (error.code === 'UNAUTHENTICATED') headers['www-authenticate'] = 'Bearer'
-  if (error.code === 'RATE_LIMITED' || error.code === 'UNAVAILABLE') headers['retry-after'] = '1'
+  if (error.code === 'RATE_LIMITED' || error.code === 'UNAVAILABLE') {
+    headers['retry-after'] = String(error.retryAfterS ?? 1)
+  }
   // The rest of such a body is not read, so no further request can come on this connection.
   if (error.code === 'PAYLOAD_TOO_LARGE') headers.connection = 'close'
   const body = toProblem(error, requestId, scrub(new URL(c.req.url).pathname))

@@ -22,10 +22,14 @@ import { makeHistory } from '../history/history.ts'
 import { pingSubscription } from '../history/ping.ts'
 import { makeRecover } from '../history/recover.ts'
 import { makeStats } from '../history/stats.ts'
-import { createApp } from '../http/app.ts'
+import { type AppDeps, createApp, type FrameDeps } from '../http/app.ts'
 import { makeEgressAllowLists } from '../integrations/egress-allow-list.ts'
 import { makeIntegrations } from '../integrations/integrations.ts'
 import { makeSubscriptions } from '../integrations/subscriptions.ts'
+import { makeCount } from '../limits/count.ts'
+import { makeGate } from '../limits/gate.ts'
+import { makeLimiter, type Take } from '../limits/limiter.ts'
+import { makeToolLimits } from '../limits/tool-limits.ts'
 import { fromDrizzle } from '../outbox/adapters.ts'
 import { type EventInput, emit } from '../outbox/emit.ts'
 import { findProvider, PROVIDERS } from '../providers/registry.ts'
@@ -72,7 +76,9 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
     },
   })
   const conversations = makeConversations({ inOrg })
+  const take = makeLimiter({ count: makeCount(pool), nowMs: () => performance.now(), log })
   const { catalog, invoke, runs, definitions } = makeTools({
+    limited: toolLimits(config, take),
     inOrg,
     egress,
     newId,
@@ -104,6 +110,8 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
   })
   return createApp({
     log,
+    frame: frameOf(config, log),
+    takeRequest: requestLimit(config.RATE_LIMIT_PRINCIPAL, take),
     version: packageJson.version,
     verifyToken: (token) => (looksLikeApiKey(token) ? verifyApiKey(token) : verifyJwt(token)),
     authorize: makeAuthorize({ inOrg }),
@@ -141,6 +149,28 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
         return 'the database cannot be reached'
       }
     },
+  })
+}
+
+/** What is around every route, with and without a database. */
+export function frameOf(config: Config, log: Log): FrameDeps {
+  return { log, trustedProxies: config.TRUSTED_PROXIES, corsOrigins: config.CORS_ORIGINS }
+}
+
+function requestLimit(points: number, take: Take): AppDeps['takeRequest'] {
+  if (points === 0) return null
+  const limit = { points, windowMs: 60_000 }
+  return (principalId) => take(`principal/${principalId}`, limit)
+}
+
+const MAX_PLACE_WAIT_MS = 5000
+
+function toolLimits(config: Config, take: Take) {
+  const max = config.TOOL_CONCURRENCY
+  return makeToolLimits({
+    take,
+    enter: makeGate({ max, maxWaiting: 4 * max, maxWaitMs: MAX_PLACE_WAIT_MS }),
+    perIntegration: config.RATE_LIMIT_INTEGRATION,
   })
 }
 

@@ -5,7 +5,7 @@ import { createWaitingApp } from '../http/app.ts'
 import { listen } from '../http/listen.ts'
 import { PROVIDERS } from '../providers/registry.ts'
 import type { Log } from '../telemetry/log.ts'
-import { makeApi } from './api.ts'
+import { frameOf, makeApi } from './api.ts'
 import { openResources, type Resources } from './resources.ts'
 import { runWorker } from './worker.ts'
 
@@ -37,7 +37,12 @@ export async function openService(
   const stopping = new AbortController()
   const waiting = { reason: 'the database is being opened' }
   const listener = roles.isApi
-    ? await listen(config.HOST, config.PORT, createWaitingApp(log, () => waiting.reason).fetch)
+    ? await listen(
+        config.HOST,
+        config.PORT,
+        createWaitingApp(frameOf(config, log), () => waiting.reason).fetch,
+        { log },
+      )
     : null
   if (listener !== null) opening.use(listener)
   const anySignal = AbortSignal.any([signal, stopping.signal])

@@ -7,12 +7,13 @@ import { makeBuiltins } from '../tools/builtins.ts'
 import { makeCall } from '../tools/call.ts'
 import { makeCatalog } from '../tools/catalog.ts'
 import { makeToolDefinitions, type ToolHost, type UrlJudge } from '../tools/definitions.ts'
-import { makeInvoke } from '../tools/invoke.ts'
+import { type InvokeDeps, makeInvoke } from '../tools/invoke.ts'
 import { makeRuns, type RunEvent } from '../tools/runs.ts'
 import type { Resources } from './resources.ts'
 
 interface ToolsDeps extends Pick<Resources, 'inOrg' | 'egress' | 'newId'> {
   readonly loadHost: (orgId: string, integrationId: string) => Promise<ToolHost | null>
+  readonly limited: InvokeDeps['limited']
   readonly urlJudge: UrlJudge
   readonly domainsOf: (orgId: string) => Promise<readonly string[] | null>
   readonly searchMessages: (
@@ -37,6 +38,7 @@ export function makeTools({ inOrg, egress, newId, loadHost, urlJudge, ...deps }:
     find: catalog.find,
     names: async (orgId) => (await catalog.list(orgId)).map((tool) => tool.name),
     validate: args.validate,
+    limited: deps.limited,
     call: makeCall({
       egress,
       loadHost,

@@ -15,6 +15,7 @@ import { makePumpRecoveries } from '../history/recovery-pump.ts'
 import { makeMaintain } from '../history/retention.ts'
 import { toAppError } from '../http/problem.ts'
 import { makeOpenLane } from '../integrations/open-lane.ts'
+import { forgetWindows } from '../limits/count.ts'
 import { fanOut } from '../outbox/relay.ts'
 import { getProvider } from '../providers/registry.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -104,7 +105,10 @@ export async function runWorker(
     graceMs: 8000,
   })
   await jobs.workDispatch(() => dispatcher.drain(DRAIN_MS))
-  await jobs.workMaintenance(maintain)
+  await jobs.workMaintenance(async () => {
+    await maintain()
+    await forgetWindows(patient, Date.now())
+  })
   await jobs.workSweep(async () => {
     const found = await sweep(hot)
     if (found.lanes + found.conversations > 0) log.warn(found, 'lanes.swept')

@@ -58,6 +58,7 @@ function call({ config, invocation, host = {}, domains }: Call = {}) {
     argsSchema: { type: 'object' },
     integrationId: 'integration',
     httpConfig: { method: 'POST' as const, url: `${endpoint.url}/run`, ...config },
+    rateLimit: null,
   }
   const whole: CheckedInvocation = {
     orgId: 'acme',

@@ -5,6 +5,7 @@ import type { InOrg } from '../db/tenants.ts'
 import type { JsonSchema } from './args.ts'
 import type { BuiltinTool } from './builtins.ts'
 import { type HttpConfig, httpConfigSchema } from './http-config.ts'
+import type { ToolRateLimit } from './rate-limit.ts'
 
 /** A tool as a model or a person sees it. */
 export interface CatalogTool {
@@ -26,6 +27,7 @@ export type RunnableTool =
       readonly argsSchema: JsonSchema
       readonly integrationId: string
       readonly httpConfig: HttpConfig
+      readonly rateLimit: ToolRateLimit | null
     }
 
 interface CatalogDeps {
@@ -106,7 +108,7 @@ export function makeCatalog({ inOrg, builtins }: CatalogDeps) {
         .sort((a, b) => a.rank - b.rank)
       if (best === undefined) return null
       if (best.candidate.kind === 'builtin') return best.candidate
-      const { id, integrationId, argsSchema, httpConfig, name } = best.candidate.tool
+      const { id, integrationId, argsSchema, httpConfig, rateLimit, name } = best.candidate.tool
       return {
         kind: 'external',
         id,
@@ -114,6 +116,7 @@ export function makeCatalog({ inOrg, builtins }: CatalogDeps) {
         argsSchema,
         integrationId,
         httpConfig: httpConfigSchema.parse(httpConfig),
+        rateLimit,
       }
     },
   }

@@ -78,6 +78,7 @@ describe('a tool', () => {
       orgId,
       integrationId,
       wireName: 'jira_createIssue',
+      rateLimit: null,
       isEnabled: true,
       createdAt: expect.stringMatching(/^\d{4}-.*Z$/),
       updatedAt: expect.stringMatching(/^\d{4}-.*Z$/),

@@ -9,6 +9,7 @@ import type { InOrg } from '../db/tenants.ts'
 import type { JsonSchema, makeArgsValidator } from './args.ts'
 import type { BuiltinTool } from './builtins.ts'
 import { assertHttpConfig, type HttpConfig, httpConfigSchema } from './http-config.ts'
+import type { ToolRateLimit } from './rate-limit.ts'
 import { assertSafeSchema } from './schema-rules.ts'
 
 const MAX_DESCRIPTION_LENGTH = 1024
@@ -23,6 +24,7 @@ export interface ExternalTool {
   readonly description: string
   readonly argsSchema: JsonSchema
   readonly httpConfig: HttpConfig
+  readonly rateLimit: ToolRateLimit | null
   readonly isEnabled: boolean
   readonly createdAt: string
   readonly updatedAt: string
@@ -33,6 +35,7 @@ export interface ToolInput {
   readonly description: string
   readonly argsSchema: JsonSchema
   readonly httpConfig: HttpConfig
+  readonly rateLimit?: ToolRateLimit | null | undefined
   readonly isEnabled?: boolean | undefined
 }
 
@@ -164,7 +167,7 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
       await check(orgId, host, input)
       return inOrg(orgId, async (tx) => {
         const wireName = await freeWireName(tx, orgId, input.name, null)
-        const { name, description, argsSchema, httpConfig, isEnabled = true } = input
+        const { name, description, argsSchema, httpConfig, rateLimit, isEnabled = true } = input
         const [row] = await tx
           .insert(tools)
           .values({
@@ -175,6 +178,7 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
             description,
             argsSchema,
             httpConfig,
+            rateLimit,
             isEnabled,
           })
           .returning()
@@ -239,6 +243,7 @@ function toTool(row: typeof externalToolDefinitions.$inferSelect): ExternalTool 
     description: row.description,
     argsSchema: row.argsSchema,
     httpConfig: httpConfigSchema.parse(row.httpConfig),
+    rateLimit: row.rateLimit,
     isEnabled: row.isEnabled,
     createdAt: row.createdAt.toISOString(),
     updatedAt: row.updatedAt.toISOString(),

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { AppError, invalidField } from '../core/error.ts'
 import { makeArgsValidator } from './args.ts'
 import type { RunnableTool } from './catalog.ts'
-import { type Invocation, makeInvoke } from './invoke.ts'
+import { type Invocation, type InvokeDeps, makeInvoke } from './invoke.ts'
 
 const argsSchema = {
   type: 'object',
@@ -16,13 +16,18 @@ const external: RunnableTool = {
   argsSchema,
   integrationId: 'integration-1',
   httpConfig: { method: 'GET', url: 'https://example.com/' },
+  rateLimit: { perMinute: 5 },
 }
 const builtin = (run: () => Promise<unknown>): RunnableTool => ({
   kind: 'builtin',
   tool: { name: 'clock.now', wireName: 'clock_now', description: '', argsSchema, run },
 })
 
-function invoke(tool: RunnableTool | null, call: Partial<Invocation> = {}) {
+function invoke(
+  tool: RunnableTool | null,
+  call: Partial<Invocation> = {},
+  limited: InvokeDeps['limited'] = (_, work) => work(),
+) {
   let ids = 0
   const run = makeInvoke({
     find: async () => tool,
@@ -34,6 +39,7 @@ function invoke(tool: RunnableTool | null, call: Partial<Invocation> = {}) {
       error: 'no answer within 10 s',
       arguments: args,
     }),
+    limited,
     newId: () => `run-${++ids}`,
   })
   const whole: Invocation = {
@@ -112,4 +118,30 @@ test('a conversation id that cannot be recorded is refused before there is a run
   await expect(invoke(external, { conversationId: 'a\0b' })).rejects.toMatchObject({
     details: [{ path: 'conversationId' }],
   })
+})
+
+test('a run goes through the limits with all that they go by, and none without', async () => {
+  const asked: unknown[] = []
+  const refuse: InvokeDeps['limited'] = (run) => {
+    asked.push(run)
+    return Promise.reject(new AppError('RATE_LIMITED', 'later'))
+  }
+  await expect(invoke(external, {}, refuse)).rejects.toMatchObject({ code: 'RATE_LIMITED' })
+  const noon = builtin(async () => 'noon')
+  await expect(invoke(noon, {}, refuse)).rejects.toMatchObject({ code: 'RATE_LIMITED' })
+  expect(asked).toEqual([
+    {
+      orgId: 'acme',
+      tool: 'jira.createIssue',
+      toolId: 'tool-1',
+      integrationId: 'integration-1',
+      rateLimit: { perMinute: 5 },
+    },
+    { orgId: 'acme', tool: 'clock.now', toolId: null, integrationId: null, rateLimit: null },
+  ])
+  // What cannot run anyway takes nothing.
+  await expect(invoke(external, { args: { n: 'x' } }, refuse)).rejects.toMatchObject({
+    code: 'INVALID_BODY',
+  })
+  expect(asked).toHaveLength(2)
 })

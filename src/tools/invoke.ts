@@ -3,6 +3,7 @@ import type { JsonSchema, makeArgsValidator } from './args.ts'
 import type { BuiltinTool } from './builtins.ts'
 import type { CallResult, CheckedInvocation } from './call.ts'
 import type { RunnableTool } from './catalog.ts'
+import type { ToolRateLimit } from './rate-limit.ts'
 
 export interface Invocation {
   readonly orgId: string
@@ -34,7 +35,7 @@ export interface FinishedRun {
 
 type External = Extract<RunnableTool, { kind: 'external' }>
 
-interface InvokeDeps {
+export interface InvokeDeps {
   readonly find: (orgId: string, name: string) => Promise<RunnableTool | null>
   readonly names: (orgId: string) => Promise<string[]>
   readonly validate: ReturnType<typeof makeArgsValidator>['validate']
@@ -43,12 +44,25 @@ interface InvokeDeps {
     invocation: CheckedInvocation,
     runId: string,
   ) => Promise<CallResult & { readonly arguments: unknown }>
+  /** Runs the work when the limits let it; throws `RATE_LIMITED` where they do not. */
+  readonly limited: <Result>(
+    run: {
+      readonly orgId: string
+      readonly tool: string
+      readonly toolId: string | null
+      readonly integrationId: string | null
+      readonly rateLimit: ToolRateLimit | null
+      readonly signal?: AbortSignal | undefined
+    },
+    work: () => Promise<Result>,
+  ) => Promise<Result>
   readonly newId: () => string
 }
 
 /**
  * Runs a tool. What its endpoint does is a value; only what the caller did wrong is thrown, before any run exists: no such
- * tool (`NOT_FOUND`), arguments that do not fit (`INVALID_BODY` with details). Holds no transaction.
+ * tool (`NOT_FOUND`), arguments that do not fit (`INVALID_BODY` with details), too many runs (`RATE_LIMITED`). Holds no
+ * transaction.
  */
 export function makeInvoke(deps: InvokeDeps) {
   return async function invoke(invocation: Invocation): Promise<FinishedRun> {
@@ -66,25 +80,31 @@ export function makeInvoke(deps: InvokeDeps) {
       tool.kind === 'builtin' ? tool.tool.argsSchema : tool.argsSchema,
       invocation.args,
     )
-    const id = deps.newId()
     const checked = { ...invocation, args }
-    const startedAt = performance.now()
-    const called =
-      tool.kind === 'external'
-        ? await deps.call(tool, checked, id)
-        : { ...(await runBuiltin(tool.tool, checked)), arguments: args }
-    return {
-      id,
-      orgId: invocation.orgId,
-      userId: invocation.userId,
-      conversationId: invocation.conversationId,
-      source: invocation.source,
-      tool: tool.kind === 'builtin' ? tool.tool.name : tool.name,
-      toolId: tool.kind === 'builtin' ? null : tool.id,
-      integrationId: tool.kind === 'builtin' ? null : tool.integrationId,
-      ...called,
-      durationMs: Math.round(performance.now() - startedAt),
-    }
+    const { orgId, signal } = invocation
+    const what =
+      tool.kind === 'builtin'
+        ? { tool: tool.tool.name, toolId: null, integrationId: null }
+        : { tool: tool.name, toolId: tool.id, integrationId: tool.integrationId }
+    const rateLimit = tool.kind === 'builtin' ? null : tool.rateLimit
+    return deps.limited({ orgId, ...what, rateLimit, signal }, async () => {
+      const id = deps.newId()
+      const startedAt = performance.now()
+      const called =
+        tool.kind === 'external'
+          ? await deps.call(tool, checked, id)
+          : { ...(await runBuiltin(tool.tool, checked)), arguments: args }
+      return {
+        id,
+        orgId,
+        userId: invocation.userId,
+        conversationId: invocation.conversationId,
+        source: invocation.source,
+        ...what,
+        ...called,
+        durationMs: Math.round(performance.now() - startedAt),
+      }
+    })
   }
 }
 

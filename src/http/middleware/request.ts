@@ -1,54 +1,111 @@
 import { randomUUID } from 'node:crypto'
+import type { Context } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { createMiddleware } from 'hono/factory'
 import { AppError } from '../../core/error.ts'
+import { isOrgId } from '../../core/id.ts'
 import type { Log } from '../../telemetry/log.ts'
+import { clientAddress } from '../client-address.ts'
 import type { AppEnv } from '../env.ts'
+import { jsonBoundsProblem } from '../json-bounds.ts'
+import { SECURITY_HEADERS } from '../security-headers.ts'
 
 const REQUEST_ID = /^[A-Za-z0-9_.:-]{1,128}$/
 const MAX_BODY_BYTES = 1_048_576
 
-/** Gives the request its id (the caller's, if it sent a sane one) and logs it in one line at its end. */
-export function requestLog(log: Log) {
+interface RequestLogDeps {
+  readonly log: Log
+  /** Whether an address is that of a proxy of the operator's. */
+  readonly isTrusted: (address: string) => boolean
+}
+
+/**
+ * Gives the request its id (the caller's, if it sent a sane one) and its address, its answer the headers that every answer
+ * has, and logs it in one line at its end.
+ */
+export function requestLog({ log, isTrusted }: RequestLogDeps) {
   return createMiddleware<AppEnv>(async (c, next) => {
     const given = c.req.header('x-request-id') ?? ''
     const requestId = REQUEST_ID.test(given) ? given : randomUUID()
     c.set('requestId', requestId)
+    // Without a server there is no `env` at all, whatever its type says.
+    const peer = c.env?.incoming?.socket.remoteAddress
+    const isProxied = peer !== undefined && isTrusted(peer)
+    const forwardedFor = isProxied ? (c.req.header('x-forwarded-for') ?? '') : ''
+    c.set('address', peer === undefined ? peer : clientAddress(peer, forwardedFor, isTrusted))
+    const headers: Record<string, string> = { ...SECURITY_HEADERS, 'x-request-id': requestId }
+    if (isProxied && c.req.header('x-forwarded-proto') === 'https') {
+      headers['strict-transport-security'] = 'max-age=31536000'
+    }
+    // Before the answer is made: what it is made of then takes them in at once.
+    for (const name in headers) c.header(name, headers[name])
     const startedAt = performance.now()
     await next()
-    c.header('x-request-id', requestId)
-    c.header('x-content-type-options', 'nosniff')
-    if (!c.res.headers.has('cache-control')) c.header('cache-control', 'no-store')
+    if (!c.res.headers.has('x-request-id')) addMissing(c, headers)
     log.info(
       {
         request_id: requestId,
         method: c.req.method,
         path: new URL(c.req.url).pathname,
         status: c.res.status,
+        error: c.get('errorCode'),
         duration_ms: Math.round(performance.now() - startedAt),
+        org_id: c.get('orgId'),
         principal_id: c.get('principal')?.id,
+        address: c.get('address'),
       },
       'request.answered',
     )
   })
 }
 
-export const limitBody = bodyLimit({
+/** An answer that was not made by the context knows nothing of the headers that were prepared there. */
+function addMissing(c: Context<AppEnv>, headers: Readonly<Record<string, string>>): void {
+  for (const name in headers) if (!c.res.headers.has(name)) c.header(name, headers[name])
+}
+
+/** Notes the org that is asked about, for the log. Stands behind what sets `authorize`. */
+export const noteOrg = createMiddleware<AppEnv>((c, next) => {
+  const authorize = c.get('authorize')
+  c.set('authorize', (orgId, requirement) => {
+    if (isOrgId(orgId)) c.set('orgId', orgId)
+    return authorize(orgId, requirement)
+  })
+  return next()
+})
+
+const limit = bodyLimit({
   maxSize: MAX_BODY_BYTES,
   onError: () => {
     throw new AppError('PAYLOAD_TOO_LARGE', 'The body is over 1 MiB.')
   },
 })
 
+/** Reads a body of unknown length, and no more of it than it may. */
+export const limitBody = createMiddleware<AppEnv>((c, next) =>
+  limit(c, next).catch((error: unknown) => {
+    throw error instanceof AppError ? error : incomplete(error)
+  }),
+)
+
+/** Whoever sent it is gone, or was cut off: no trouble of ours, and nobody is left to hear of it. */
+function incomplete(cause: unknown): AppError {
+  return new AppError('INVALID_BODY', 'The body did not arrive whole.', { cause })
+}
+
 /** A body is JSON and says so. Without a body there is nothing to check. */
 export const requireJson = createMiddleware<AppEnv>(async (c, next) => {
   if (c.req.method === 'GET' || c.req.method === 'HEAD') return next()
-  const text = await c.req.text()
+  const text = await c.req.text().catch((error: unknown) => {
+    throw incomplete(error)
+  })
   if (text === '') return next()
   const type = (c.req.header('content-type') ?? '').split(';')[0]?.trim().toLowerCase() ?? ''
   if (type !== 'application/json') {
     throw new AppError('UNSUPPORTED_MEDIA_TYPE', 'Send application/json.')
   }
+  const problem = jsonBoundsProblem(text)
+  if (problem !== null) throw new AppError('INVALID_BODY', `The body ${problem}.`)
   try {
     JSON.parse(text)
   } catch (error) {

@@ -123,15 +123,43 @@ describe('a tool', () => {
     })
   })
 
-  test('on an app without tools, with approval or with a rate limit is refused', async () => {
+  test('on an app without tools, or with approval, is refused', async () => {
     const json = definition('none.such')
     const slack = await addIntegration('slack')
     const refused = { status: 422, body: { error: 'UNPROCESSABLE' } }
     expect(await api.call('POST', slack, { token, json })).toMatchObject(refused)
-    for (const more of [{ approval: 'ask' }, { rateLimit: { perSecond: 1 } }]) {
-      const answer = await api.call('POST', path, { token, json: { ...json, ...more } })
-      expect(answer).toMatchObject(refused)
-    }
+    const asking = { ...json, approval: 'ask' }
+    expect(await api.call('POST', path, { token, json: asking })).toMatchObject(refused)
+  })
+
+  test('has a rate, can get another one and can lose it', async () => {
+    const rated = { ...definition('rated.tool'), rateLimit: { perSecond: 5, perMinute: 100 } }
+    const created = await api.call('POST', path, { token, json: rated })
+    expect(created).toMatchObject({ status: 201, body: { tool: { rateLimit: rated.rateLimit } } })
+    const one = `${path}/${created.body.tool.id}`
+    const patch = async (json: unknown) => (await api.call('PATCH', one, { token, json })).body.tool
+    expect(await patch({ rateLimit: { perMinute: 9 } })).toMatchObject({
+      rateLimit: { perMinute: 9 },
+    })
+    expect(await patch({ description: 'Still' })).toMatchObject({ rateLimit: { perMinute: 9 } })
+    expect(await patch({ rateLimit: null })).toMatchObject({ rateLimit: null })
+    expect((await define('rateless.tool')).body.tool.rateLimit).toBeNull()
+  })
+
+  test.each([
+    ['empty', {}, 'rateLimit'],
+    ['zero', { perSecond: 0 }, 'rateLimit.perSecond'],
+    ['half', { perMinute: 0.5 }, 'rateLimit.perMinute'],
+    ['negative', { perMinute: -1 }, 'rateLimit.perMinute'],
+    ['more than there is', { perSecond: 10_001 }, 'rateLimit.perSecond'],
+    ['of another unit', { perHour: 1, perSecond: 1 }, 'rateLimit'],
+    ['a number', 5, 'rateLimit'],
+  ])('with a rate that is %s is refused with its field', async (_, rateLimit, field) => {
+    const json = { ...definition('wrong.rate'), rateLimit }
+    expect(await api.call('POST', path, { token, json })).toMatchObject({
+      status: 400,
+      body: { error: 'INVALID_BODY', details: [{ path: field }] },
+    })
   })
 })
 
@@ -272,4 +300,39 @@ describe('an execution', () => {
 
 test('nothing of all this broke inside', () => {
   expect(api.broken).toEqual([])
+})
+
+describe('the rate of a tool', () => {
+  test('holds for whoever runs it, by its name and by its wire name; the next one is told when to come back', async () => {
+    const json = { ...definition('few.runs'), rateLimit: { perMinute: 2 } }
+    await api.call('POST', path, { token, json })
+    expect(await execute('few.runs')).toMatchObject({ status: 200 })
+    expect(await execute('few_runs')).toMatchObject({ status: 200 })
+    const before = endpoint.requests.length
+    const answer = await execute('few.runs')
+    expect(answer).toMatchObject({ status: 429, body: { error: 'RATE_LIMITED' } })
+    const retryAfterS = Number(answer.headers.get('retry-after'))
+    expect(retryAfterS).toBeGreaterThan(1)
+    expect(retryAfterS).toBeLessThanOrEqual(60)
+    expect(answer.body.detail).toContain(`try again in ${retryAfterS} s`)
+    expect(endpoint.requests).toHaveLength(before)
+    // Another tool of the integration has nothing to do with it.
+    await define('many.runs')
+    expect(await execute('many.runs')).toMatchObject({ status: 200 })
+  })
+
+  test('is told to the model that meets it in a turn', async () => {
+    const json = { ...definition('rare.run'), rateLimit: { perMinute: 1 } }
+    await api.call('POST', path, { token, json })
+    await execute('rare.run')
+    const { body } = await api.call('POST', `${org}/conversations`, { token, json: {} })
+    const answer = await api.call('POST', `${org}/conversations/${body.conversation.id}/turns`, {
+      token,
+      json: { content: 'use rare.run {"title":"x"}' },
+    })
+    expect(answer).toMatchObject({ status: 200, body: { toolRuns: [] } })
+    expect(answer.body.assistantMessage.content).toMatch(
+      /rare\.run: its rate of 1 a minute is used up; try again in \d+ s/,
+    )
+  })
 })

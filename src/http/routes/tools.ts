@@ -6,6 +6,7 @@ import type { makeCatalog } from '../../tools/catalog.ts'
 import type { makeToolDefinitions } from '../../tools/definitions.ts'
 import { formatTools, TOOL_FORMATS } from '../../tools/formats.ts'
 import { httpConfigSchema } from '../../tools/http-config.ts'
+import { toolRateLimit } from '../../tools/rate-limit.ts'
 import type { makeRuns } from '../../tools/runs.ts'
 import { actorOf } from '../actor.ts'
 import { requires, requiresOfNamedOrg } from '../middleware/auth.ts'
@@ -23,6 +24,7 @@ const tool = z
     description: z.string(),
     argsSchema: jsonSchema,
     httpConfig: httpConfigSchema,
+    rateLimit: toolRateLimit.nullable(),
     isEnabled: z.boolean(),
     createdAt: time,
     updatedAt: time,
@@ -39,7 +41,7 @@ const input = z.strictObject({
   httpConfig: httpConfigSchema,
   isEnabled: z.boolean().optional(),
   approval: z.enum(['auto', 'ask']).optional(),
-  rateLimit: z.unknown().optional(),
+  rateLimit: toolRateLimit.nullable().optional(),
 })
 
 const formatQuery = z.object({ format: z.enum(TOOL_FORMATS).default('native') })
@@ -233,16 +235,13 @@ export function toolRoutes({ catalog, definitions, runs, wake }: ToolRoutesDeps)
     })
 }
 
-/** These two are part of the contract and not enforced by this version: a promise nobody keeps is refused. */
-function withoutUnenforced<Input extends { approval?: string | undefined; rateLimit?: unknown }>(
+/** This one is part of the contract and not enforced by this version: a promise nobody keeps is refused. */
+function withoutUnenforced<Input extends { approval?: string | undefined }>(
   given: Input,
-): Omit<Input, 'approval' | 'rateLimit'> {
-  const refuse = (path: string) => {
-    const message = 'is not enforced by this version of Patchbay; leave it out'
-    return new AppError('UNPROCESSABLE', `${path}: ${message}`, { details: [{ path, message }] })
-  }
-  const { approval, rateLimit, ...rest } = given
-  if (approval === 'ask') throw refuse('approval')
-  if (rateLimit != null) throw refuse('rateLimit')
-  return rest
+): Omit<Input, 'approval'> {
+  const { approval, ...rest } = given
+  if (approval !== 'ask') return rest
+  const path = 'approval'
+  const message = 'is not enforced by this version of Patchbay; leave it out'
+  throw new AppError('UNPROCESSABLE', `${path}: ${message}`, { details: [{ path, message }] })
 }

@@ -1,0 +1,263 @@
+import { connect, type Socket } from 'node:net'
+import { Writable } from 'node:stream'
+import { afterEach, describe, expect, test } from 'vitest'
+import { makeLog } from '../telemetry/log.ts'
+import { listen } from './listen.ts'
+
+type Fetch = Parameters<typeof listen>[2]
+type Options = Partial<Parameters<typeof listen>[3]>
+
+interface Line {
+  readonly msg: string
+}
+
+let closing = new AsyncDisposableStack()
+afterEach(async () => {
+  await closing.disposeAsync()
+  closing = new AsyncDisposableStack()
+})
+
+/** Says what it was asked, once it has the whole body. */
+const echo: Fetch = async (request) => {
+  const body = await request.text().catch(() => '')
+  return Response.json({ method: request.method, url: request.url, bytes: body.length })
+}
+
+async function start(fetch: Fetch = echo, options: Options = {}) {
+  const lines: Line[] = []
+  const destination = new Writable({
+    write: (chunk, _, done) => {
+      lines.push(JSON.parse(String(chunk)))
+      done()
+    },
+  })
+  const log = makeLog('info', destination)
+  const server = closing.use(await listen('127.0.0.1', 0, fetch, { log, ...options }))
+  return { port: Number(new URL(server.url).port), lines }
+}
+
+function open(port: number): Socket {
+  const socket = connect(port, '127.0.0.1')
+  socket.on('error', () => undefined)
+  closing.defer(() => void socket.destroy())
+  return socket
+}
+
+/** What comes back until the server closes the connection. */
+function receive(socket: Socket): Promise<string> {
+  const chunks: Buffer[] = []
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+  return new Promise((done) => socket.once('close', () => done(Buffer.concat(chunks).toString())))
+}
+
+async function exchange(port: number, text: string) {
+  const socket = open(port)
+  socket.write(text)
+  return parse(await receive(socket))
+}
+
+function parse(answer: string) {
+  const [head = '', body = ''] = answer.split('\r\n\r\n')
+  const [statusLine = '', ...lines] = head.split('\r\n')
+  const headers = new Headers(
+    lines.map((line): [string, string] => {
+      const colon = line.indexOf(':')
+      return [line.slice(0, colon), line.slice(colon + 1)]
+    }),
+  )
+  return { status: Number(statusLine.split(' ')[1]), headers, body }
+}
+
+function expectProblem(
+  { status, headers, body }: ReturnType<typeof parse>,
+  wanted: number,
+  error: string,
+) {
+  expect({ status, body }).toMatchObject({ status: wanted })
+  expect(headers.get('content-type')).toBe('application/problem+json')
+  expect(headers.get('x-content-type-options')).toBe('nosniff')
+  expect(headers.get('cache-control')).toBe('no-store')
+  expect(headers.get('connection')).toBe('close')
+  expect(JSON.parse(body)).toEqual({
+    type: 'about:blank',
+    title: expect.any(String),
+    status: wanted,
+    detail: expect.stringMatching(/\.$/),
+    instance: '',
+    error,
+    requestId: headers.get('x-request-id'),
+  })
+  expect(body).not.toMatch(/HPE_|node:|at .*\d+:\d+/)
+}
+
+const POST = 'POST / HTTP/1.1\r\nHost: a\r\n'
+const GET = 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n'
+const CHUNKED = 'Transfer-Encoding: chunked\r\n'
+const NO_CHUNKS = '\r\n0\r\n\r\n'
+
+describe('what a proxy in front could read in another way is refused', () => {
+  test.each([
+    ['a length and chunks', `${POST}Content-Length: 4\r\n${CHUNKED}${NO_CHUNKS}`],
+    ['chunks and a length', `${POST}${CHUNKED}Content-Length: 4\r\n${NO_CHUNKS}`],
+    ['two lengths', `${POST}Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcde`],
+    ['the same length twice', `${POST}Content-Length: 4\r\nContent-Length: 4\r\n\r\nabcd`],
+    ['a list of lengths', `${POST}Content-Length: 4, 4\r\n\r\nabcd`],
+    ['a signed length', `${POST}Content-Length: +4\r\n\r\nabcd`],
+    ['a hexadecimal length', `${POST}Content-Length: 0x4\r\n\r\nabcd`],
+    ['an unknown coding', `${POST}Transfer-Encoding: xchunked\r\n${NO_CHUNKS}`],
+    ['a coding before chunked', `${POST}Transfer-Encoding: gzip, chunked\r\n${NO_CHUNKS}`],
+    ['a coding after chunked', `${POST}Transfer-Encoding: chunked, identity\r\n${NO_CHUNKS}`],
+    ['chunked twice', `${POST}${CHUNKED}${CHUNKED}${NO_CHUNKS}`],
+    ['chunks in HTTP/1.0', `POST / HTTP/1.0\r\nHost: a\r\n${CHUNKED}${NO_CHUNKS}`],
+    ['a space before the colon', `${POST}Transfer-Encoding : chunked\r\n${NO_CHUNKS}`],
+    ['a header that is folded', `${POST}Transfer-Encoding:\r\n chunked\r\n${NO_CHUNKS}`],
+    ['lines that end in LF', 'POST / HTTP/1.1\nHost: a\nContent-Length: 0\n\n'],
+    ['a lone CR in a value', `${GET}X: a\rb\r\n\r\n`],
+    ['a NUL in a value', `${GET}X: a\0b\r\n\r\n`],
+    ['a lone LF in a chunk extension', `${POST}${CHUNKED}\r\n5;a\nb\r\nhello${NO_CHUNKS}`],
+    ['a chunk that is longer than it says', `${POST}${CHUNKED}\r\n5\r\nhelloX${NO_CHUNKS}`],
+    ['a negative chunk', `${POST}${CHUNKED}\r\n-5\r\nhello${NO_CHUNKS}`],
+    ['two hosts', `${GET}Host: b\r\n\r\n`],
+    ['no host', 'GET / HTTP/1.1\r\n\r\n'],
+    ['a host that is none', 'GET / HTTP/1.1\r\nHost: a b\r\n\r\n'],
+    ['a host with a path', 'GET / HTTP/1.1\r\nHost: a/b\r\n\r\n'],
+    ['a host with a user', 'GET / HTTP/1.1\r\nHost: u@a\r\n\r\n'],
+    ['a target that is none', 'GET * HTTP/1.1\r\nHost: a\r\n\r\n'],
+    ['an unknown method', 'BREW / HTTP/1.1\r\nHost: a\r\n\r\n'],
+    ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+    ['TLS', '\x16\x03\x01\x02\x00\x01'],
+    ['something else', 'EHLO there\r\n\r\n'],
+  ])('%s', async (_, text) => {
+    const { port, lines } = await start()
+    expectProblem(await exchange(port, text), 400, 'INVALID_REQUEST')
+    expect(lines).toMatchObject([{ status: 400, error: 'INVALID_REQUEST', address: '127.0.0.1' }])
+  })
+
+  test('what follows a refused request on its connection is not answered', async () => {
+    const { port, lines } = await start()
+    const hidden = `${GET}X-Hidden: 1\r\n\r\n`
+    const text = `${POST}Content-Length: 6\r\n${CHUNKED}${NO_CHUNKS}${hidden}`
+    const answer = await exchange(port, text)
+    expect(answer.status).toBe(400)
+    expect(lines).toHaveLength(1)
+  })
+})
+
+describe('what is too large', () => {
+  test('headers over 16 KiB', async () => {
+    const { port } = await start()
+    const text = `${GET}X: ${'x'.repeat(16_384)}\r\n\r\n`
+    expectProblem(await exchange(port, text), 431, 'HEADERS_TOO_LARGE')
+  })
+
+  test('a hundred headers are taken, one more is not: none is dropped unseen', async () => {
+    const { port } = await start()
+    const more = (count: number) =>
+      Array.from({ length: count }, (_, at) => `X-${at}: 1\r\n`).join('')
+    expect((await exchange(port, `${GET}${more(98)}\r\n`)).status).toBe(200)
+    expectProblem(await exchange(port, `${GET}${more(99)}\r\n`), 431, 'HEADERS_TOO_LARGE')
+    expectProblem(await exchange(port, `${GET}${more(1900)}\r\n`), 431, 'HEADERS_TOO_LARGE')
+  })
+
+  test('chunk extensions', async () => {
+    const { port } = await start()
+    const text = `${POST}${CHUNKED}\r\n5;${'x'.repeat(20_000)}\r\nhello${NO_CHUNKS}`
+    expectProblem(await exchange(port, text), 413, 'PAYLOAD_TOO_LARGE')
+  })
+
+  test('more connections than there may be: the next ones are closed, and the log says so once', async () => {
+    const { port, lines } = await start(echo, { maxConnections: 1 })
+    const first = open(port)
+    await new Promise((done) => first.once('connect', done))
+    expect(await receive(open(port))).toBe('')
+    expect(await receive(open(port))).toBe('')
+    expect(lines).toMatchObject([{ level: 'warn', msg: 'connections.dropped' }])
+  })
+})
+
+describe('who is slow', () => {
+  const checkMs = 20
+
+  test.each([
+    ['says nothing', ''],
+    ['stops in the headers', 'GET / HTTP/1.1\r\nHost'],
+  ])('%s: 408', async (_, text) => {
+    const timeouts = { headersMs: 60, requestMs: 10_000, checkMs }
+    const { port } = await start(echo, { timeouts })
+    expectProblem(await exchange(port, text), 408, 'REQUEST_TIMEOUT')
+  })
+
+  test('one who drips headers byte by byte has no more time than others', async () => {
+    const { port } = await start(echo, { timeouts: { headersMs: 100, checkMs } })
+    const socket = open(port)
+    socket.write('GET / HTTP/1.1\r\nX: ')
+    const drip = setInterval(() => socket.write('x'), 10)
+    const answer = parse(await receive(socket))
+    clearInterval(drip)
+    expectProblem(answer, 408, 'REQUEST_TIMEOUT')
+  })
+
+  test.each([
+    ['a body of known length', 'Content-Length: 10\r\n\r\nabc'],
+    ['a chunked body', `${CHUNKED}\r\n3\r\nabc\r\n`],
+  ])('%s that does not end: 408', async (_, rest) => {
+    const { port } = await start(echo, { timeouts: { headersMs: 60, requestMs: 100, checkMs } })
+    expectProblem(await exchange(port, `${POST}${rest}`), 408, 'REQUEST_TIMEOUT')
+  })
+
+  test('a connection that is not used again is closed', async () => {
+    const { port } = await start(echo, { timeouts: { keepAliveMs: 10, checkMs } })
+    const answer = await exchange(port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+    expect(answer).toMatchObject({ status: 200 })
+  })
+
+  test('one who does not read the answer keeps it no longer than it may', async () => {
+    const chunk = new Uint8Array(65_536)
+    const canceled = Promise.withResolvers<void>()
+    const endless: Fetch = () =>
+      new Response(
+        new ReadableStream({
+          pull: (controller) => controller.enqueue(chunk),
+          cancel: () => canceled.resolve(),
+        }),
+      )
+    const { port } = await start(endless, { timeouts: { idleMs: 100, checkMs } })
+    open(port).write(`${GET}\r\n`)
+    await canceled.promise
+  })
+})
+
+describe('what is odd, and a request all the same', () => {
+  test.each([
+    ['an absolute target', 'GET http://b/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n', 200],
+    ['an upgrade that nobody offers', `${GET}Upgrade: websocket\r\n\r\n`, 200],
+    ['100-continue', `${GET}Expect: 100-continue\r\n\r\n`, 100],
+    ['TRACE', 'TRACE / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n', 200],
+    ['a stray percent sign', 'GET /% HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n', 200],
+  ])('%s', async (_, text, status) => {
+    const { port, lines } = await start()
+    expect((await exchange(port, text)).status).toBe(status)
+    expect(lines).toEqual([])
+  })
+
+  test('CONNECT gets no tunnel', async () => {
+    const { port } = await start()
+    const socket = open(port)
+    socket.write('CONNECT 127.0.0.1:5432 HTTP/1.1\r\nHost: a\r\n\r\n')
+    expect(await receive(socket)).toBe('')
+  })
+
+  test('an expectation that nobody knows: 417', async () => {
+    const { port } = await start()
+    const answer = await exchange(port, `${GET}Expect: magic\r\n\r\n`)
+    expectProblem(answer, 417, 'EXPECTATION_FAILED')
+  })
+})
+
+test('an app that breaks in its frame tells nothing, and the log has it', async () => {
+  const { port, lines } = await start(() => Promise.reject(new Error('password is hunter2')))
+  const answer = await exchange(port, `${GET}\r\n`)
+  expectProblem(answer, 500, 'INTERNAL')
+  expect(answer.body).not.toContain('hunter2')
+  expect(lines).toMatchObject([{ err: { message: 'password is hunter2' } }, { status: 500 }])
+})

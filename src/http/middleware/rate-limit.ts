@@ -1,0 +1,18 @@
+import { createMiddleware } from 'hono/factory'
+import { AppError } from '../../core/error.ts'
+import type { Verdict } from '../../limits/window.ts'
+import type { AppEnv } from '../env.ts'
+
+/** A principal has so many requests a minute. Every answer says how many are left. */
+export function limitPrincipal(take: (principalId: string) => Promise<Verdict>) {
+  return createMiddleware<AppEnv>(async (c, next) => {
+    const { isAllowed, limit, remaining, resetMs } = await take(c.get('principal').id)
+    const resetS = Math.ceil(resetMs / 1000)
+    c.header('ratelimit-limit', String(limit))
+    c.header('ratelimit-remaining', String(remaining))
+    c.header('ratelimit-reset', String(resetS))
+    if (isAllowed) return next()
+    const retryAfterS = Math.max(1, resetS)
+    throw new AppError('RATE_LIMITED', `More than ${limit} requests in a minute.`, { retryAfterS })
+  })
+}
