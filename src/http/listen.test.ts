@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { Writable } from 'node:stream'
 import { afterEach, describe, expect, test } from 'vitest'
+import { exchangeRaw, parseRaw, type RawAnswer } from '../../test/fixtures/raw-http.ts'
 import { makeLog } from '../telemetry/log.ts'
 import { listen } from './listen.ts'
 
@@ -50,29 +51,7 @@ function receive(socket: Socket): Promise<string> {
   return new Promise((done) => socket.once('close', () => done(Buffer.concat(chunks).toString())))
 }
 
-async function exchange(port: number, text: string) {
-  const socket = open(port)
-  socket.write(text)
-  return parse(await receive(socket))
-}
-
-function parse(answer: string) {
-  const [head = '', body = ''] = answer.split('\r\n\r\n')
-  const [statusLine = '', ...lines] = head.split('\r\n')
-  const headers = new Headers(
-    lines.map((line): [string, string] => {
-      const colon = line.indexOf(':')
-      return [line.slice(0, colon), line.slice(colon + 1)]
-    }),
-  )
-  return { status: Number(statusLine.split(' ')[1]), headers, body }
-}
-
-function expectProblem(
-  { status, headers, body }: ReturnType<typeof parse>,
-  wanted: number,
-  error: string,
-) {
+function expectProblem({ status, headers, body }: RawAnswer, wanted: number, error: string) {
   expect({ status, body }).toMatchObject({ status: wanted })
   expect(headers.get('content-type')).toBe('application/problem+json')
   expect(headers.get('x-content-type-options')).toBe('nosniff')
@@ -129,7 +108,7 @@ describe('what a proxy in front could read in another way is refused', () => {
     ['something else', 'EHLO there\r\n\r\n'],
   ])('%s', async (_, text) => {
     const { port, lines } = await start()
-    expectProblem(await exchange(port, text), 400, 'INVALID_REQUEST')
+    expectProblem(await exchangeRaw(port, text), 400, 'INVALID_REQUEST')
     expect(lines).toMatchObject([{ status: 400, error: 'INVALID_REQUEST', address: '127.0.0.1' }])
   })
 
@@ -137,7 +116,7 @@ describe('what a proxy in front could read in another way is refused', () => {
     const { port, lines } = await start()
     const hidden = `${GET}X-Hidden: 1\r\n\r\n`
     const text = `${POST}Content-Length: 6\r\n${CHUNKED}${NO_CHUNKS}${hidden}`
-    const answer = await exchange(port, text)
+    const answer = await exchangeRaw(port, text)
     expect(answer.status).toBe(400)
     expect(lines).toHaveLength(1)
   })
@@ -147,22 +126,22 @@ describe('what is too large', () => {
   test('headers over 16 KiB', async () => {
     const { port } = await start()
     const text = `${GET}X: ${'x'.repeat(16_384)}\r\n\r\n`
-    expectProblem(await exchange(port, text), 431, 'HEADERS_TOO_LARGE')
+    expectProblem(await exchangeRaw(port, text), 431, 'HEADERS_TOO_LARGE')
   })
 
   test('a hundred headers are taken, one more is not: none is dropped unseen', async () => {
     const { port } = await start()
     const more = (count: number) =>
       Array.from({ length: count }, (_, at) => `X-${at}: 1\r\n`).join('')
-    expect((await exchange(port, `${GET}${more(98)}\r\n`)).status).toBe(200)
-    expectProblem(await exchange(port, `${GET}${more(99)}\r\n`), 431, 'HEADERS_TOO_LARGE')
-    expectProblem(await exchange(port, `${GET}${more(1900)}\r\n`), 431, 'HEADERS_TOO_LARGE')
+    expect((await exchangeRaw(port, `${GET}${more(98)}\r\n`)).status).toBe(200)
+    expectProblem(await exchangeRaw(port, `${GET}${more(99)}\r\n`), 431, 'HEADERS_TOO_LARGE')
+    expectProblem(await exchangeRaw(port, `${GET}${more(1900)}\r\n`), 431, 'HEADERS_TOO_LARGE')
   })
 
   test('chunk extensions', async () => {
     const { port } = await start()
     const text = `${POST}${CHUNKED}\r\n5;${'x'.repeat(20_000)}\r\nhello${NO_CHUNKS}`
-    expectProblem(await exchange(port, text), 413, 'PAYLOAD_TOO_LARGE')
+    expectProblem(await exchangeRaw(port, text), 413, 'PAYLOAD_TOO_LARGE')
   })
 
   test('more connections than there may be: the next ones are closed, and the log says so once', async () => {
@@ -184,7 +163,7 @@ describe('who is slow', () => {
   ])('%s: 408', async (_, text) => {
     const timeouts = { headersMs: 60, requestMs: 10_000, checkMs }
     const { port } = await start(echo, { timeouts })
-    expectProblem(await exchange(port, text), 408, 'REQUEST_TIMEOUT')
+    expectProblem(await exchangeRaw(port, text), 408, 'REQUEST_TIMEOUT')
   })
 
   test('one who drips headers byte by byte has no more time than others', async () => {
@@ -192,7 +171,7 @@ describe('who is slow', () => {
     const socket = open(port)
     socket.write('GET / HTTP/1.1\r\nX: ')
     const drip = setInterval(() => socket.write('x'), 10)
-    const answer = parse(await receive(socket))
+    const answer = parseRaw(await receive(socket))
     clearInterval(drip)
     expectProblem(answer, 408, 'REQUEST_TIMEOUT')
   })
@@ -202,12 +181,12 @@ describe('who is slow', () => {
     ['a chunked body', `${CHUNKED}\r\n3\r\nabc\r\n`],
   ])('%s that does not end: 408', async (_, rest) => {
     const { port } = await start(echo, { timeouts: { headersMs: 60, requestMs: 100, checkMs } })
-    expectProblem(await exchange(port, `${POST}${rest}`), 408, 'REQUEST_TIMEOUT')
+    expectProblem(await exchangeRaw(port, `${POST}${rest}`), 408, 'REQUEST_TIMEOUT')
   })
 
   test('a connection that is not used again is closed', async () => {
     const { port } = await start(echo, { timeouts: { keepAliveMs: 10, checkMs } })
-    const answer = await exchange(port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+    const answer = await exchangeRaw(port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n')
     expect(answer).toMatchObject({ status: 200 })
   })
 
@@ -236,7 +215,7 @@ describe('what is odd, and a request all the same', () => {
     ['a stray percent sign', 'GET /% HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n', 200],
   ])('%s', async (_, text, status) => {
     const { port, lines } = await start()
-    expect((await exchange(port, text)).status).toBe(status)
+    expect((await exchangeRaw(port, text)).status).toBe(status)
     expect(lines).toEqual([])
   })
 
@@ -249,14 +228,14 @@ describe('what is odd, and a request all the same', () => {
 
   test('an expectation that nobody knows: 417', async () => {
     const { port } = await start()
-    const answer = await exchange(port, `${GET}Expect: magic\r\n\r\n`)
+    const answer = await exchangeRaw(port, `${GET}Expect: magic\r\n\r\n`)
     expectProblem(answer, 417, 'EXPECTATION_FAILED')
   })
 })
 
 test('an app that breaks in its frame tells nothing, and the log has it', async () => {
   const { port, lines } = await start(() => Promise.reject(new Error('password is hunter2')))
-  const answer = await exchange(port, `${GET}\r\n`)
+  const answer = await exchangeRaw(port, `${GET}\r\n`)
   expectProblem(answer, 500, 'INTERNAL')
   expect(answer.body).not.toContain('hunter2')
   expect(lines).toMatchObject([{ err: { message: 'password is hunter2' } }, { status: 500 }])

@@ -28,6 +28,14 @@ export function route<Path extends string, Config extends Omit<RouteConfig, 'pat
   } as Config & { path: Path; responses: Config['responses'] })
 }
 
+/** A wrong body is not sent back whole. */
+const MAX_DETAILS = 20
+const MAX_TEXT = 300
+
+function cut(text: string): string {
+  return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT).toWellFormed()}…`
+}
+
 interface Issue {
   readonly path: readonly PropertyKey[]
   readonly message: string
@@ -44,9 +52,9 @@ export function makeRouter() {
 
 function invalid(target: string, issues: readonly Issue[]): AppError {
   if (target === 'param') return notFound('resource')
-  const details = issues.map((issue) => ({
-    path: issue.path.map(String).join('.'),
-    message: issue.message,
+  const details = issues.slice(0, MAX_DETAILS).map((issue) => ({
+    path: cut(issue.path.map(String).join('.')),
+    message: cut(issue.message),
   }))
   const [first] = details
   const text = first === undefined ? 'not valid' : `${first.path || 'body'}: ${first.message}`
