@@ -287,7 +287,7 @@ describe('who asks', () => {
 })
 
 describe('limits', () => {
-  test('a principal has so many requests a minute, and is told how many are left', async () => {
+  test('a principal has so many requests a minute, and is told when few are left', async () => {
     const { api } = await start({ RATE_LIMIT_PRINCIPAL: '3' })
     const other = await api.token('other')
     const mine = await api.token('mine')
@@ -297,7 +297,7 @@ describe('limits', () => {
       left.push([status, headers.get('ratelimit-limit'), headers.get('ratelimit-remaining')])
     }
     expect(left).toEqual([
-      [200, '3', '2'],
+      [200, null, null],
       [200, '3', '1'],
       [200, '3', '0'],
     ])
