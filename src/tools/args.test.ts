@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import { makeArgsValidator } from './args.ts'
 
-const { validate, compile } = makeArgsValidator()
+const { validate: validateFor, compile } = makeArgsValidator()
+let orgs = 0
+const validate = (schema: Record<string, unknown>, args: unknown) => {
+  orgs += 1
+  return validateFor(schema, args, `org-${orgs}`)
+}
 
 const WEATHER = {
   type: 'object',
@@ -127,5 +132,61 @@ describe('a check that would never end', () => {
 
   test('of a reference to itself is ended', () => {
     expect(validate({ type: 'object', anyOf: [{ $ref: '#' }] }, {})).toHaveLength(1)
+  })
+})
+
+describe('a check that takes time by the square of its input', () => {
+  const only = (keywords: object) => ({ type: 'object', properties: { a: keywords } })
+  const tooCostly = [{ path: 'args', message: expect.stringContaining('take too long to check') }]
+
+  test('is not begun on a text for which a pattern has not the time, and `not` does not turn that around', () => {
+    const digits = '1'.repeat(4097)
+    const pattern = { pattern: '\\d+$' }
+    expect(validate(only(pattern), { a: digits.slice(1) })).toEqual([])
+    expect(validate(only(pattern), { a: digits })).toEqual(tooCostly)
+    expect(validate(only({ not: pattern }), { a: digits })).toEqual(tooCostly)
+    const named = { type: 'object', patternProperties: { '\\d+$': {} } }
+    expect(validate(named, { [digits]: 1 })).toEqual(tooCostly)
+    // Other patterns read what there is.
+    expect(validate(only({ pattern: '^\\d+$' }), { a: '1'.repeat(200_000) })).toEqual([])
+  })
+
+  test('is not begun on a URL that is none for its length', () => {
+    const schema = only({ type: 'string', format: 'url' })
+    expect(validate(schema, { a: 'https://example.com/a?b=c' })).toEqual([])
+    expect(validate(schema, { a: `http://${':'.repeat(200_000)}` })).toEqual([
+      { path: 'args.a', message: 'must match format "url"' },
+    ])
+  })
+
+  test('compares items of a list by their text', () => {
+    const schema = only({ type: 'array', uniqueItems: true })
+    const many = Array.from({ length: 20_000 }, (_, at) => ({ at }))
+    expect(validate(schema, { a: many })).toEqual([])
+    const twice = [{ path: 'args.a', message: 'must not have the same item twice' }]
+    expect(validate(schema, { a: [...many, { at: 19_999 }] })).toEqual(twice)
+    expect(
+      validate(schema, {
+        a: [
+          { x: 1, y: [2] },
+          { y: [2], x: 1 },
+        ],
+      }),
+    ).toEqual(twice)
+    expect(validate(schema, { a: [1, '1', true, null, [1], { a: 1 }, 'null'] })).toEqual([])
+    expect(validate(only({ uniqueItems: false }), { a: [1, 1] })).toEqual([])
+    expect(validate(only({ uniqueItems: true }), { a: 'aa' })).toEqual([])
+  })
+
+  test('of the same org again and again is refused after a second of it', () => {
+    const hangs = only({ pattern: '^((a+))+$' })
+    const { validate } = makeArgsValidator()
+    // Within its length, and without end all the same: each time the time limit of a check ends it.
+    const args = { a: `${'a'.repeat(40)}b` }
+    const often = () => {
+      for (let at = 0; at < 4; at += 1) expect(validate(hangs, args, 'o')).toEqual(tooCostly)
+    }
+    expect(often).toThrow(expect.objectContaining({ code: 'RATE_LIMITED' }))
+    expect(validate(hangs, { a: 'aaa' }, 'other')).toEqual([])
   })
 })

@@ -4,6 +4,8 @@ import { Ajv, type ErrorObject, type Options, type ValidateFunction } from 'ajv'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import type { ErrorDetail } from '../core/error.ts'
+import { addBoundedKeywords, boundedRegExp, TooLong } from './bounded-checks.ts'
+import { makeCheckBudget } from './check-budget.ts'
 
 const MAX_COMPILED = 500
 const MAX_ARGS_BYTES = 262_144
@@ -17,6 +19,7 @@ const OPTIONS: Options = {
   logger: false,
   validateFormats: true,
   ownProperties: true,
+  code: { regExp: boundedRegExp },
 }
 
 export type JsonSchema = Readonly<Record<string, unknown>>
@@ -34,6 +37,7 @@ export function makeArgsValidator() {
   const compiled = new Map<string, ValidateFunction>()
   const metaOf = new Map<Dialect, Ajv>()
   const check = makeTimedCheck()
+  const budget = makeCheckBudget(() => performance.now())
 
   /** Throws where the schema cannot be compiled. */
   function compile(schema: JsonSchema): ValidateFunction {
@@ -55,18 +59,26 @@ export function makeArgsValidator() {
     // An instance for each schema: one schema's `$id` must not be seen by another's `$ref`.
     const ajv = new Class({ ...OPTIONS, validateSchema: false })
     addFormats.default(ajv)
+    addBoundedKeywords(ajv)
     return ajv.compile(plain)
   }
 
   return {
     compile,
 
-    /** What is wrong with the arguments: nothing, or details with paths like `args.city`. */
-    validate: (schema: JsonSchema, args: unknown): ErrorDetail[] => {
+    /**
+     * What is wrong with the arguments: nothing, or details with paths like `args.city`.
+     *
+     * @param orgId whose time it takes
+     * @throws AppError `RATE_LIMITED` where the org's checks have taken too much of it
+     */
+    validate: (schema: JsonSchema, args: unknown, orgId: string): ErrorDetail[] => {
       const problem = boundsProblem(args)
       if (problem !== null) return [{ path: 'args', message: problem }]
-      const validate = compile(schema)
-      const verdict = check(() => validate(args))
+      const { validate, verdict } = budget(orgId, () => {
+        const compiledOne = compile(schema)
+        return { validate: compiledOne, verdict: check(() => compiledOne(args)) }
+      })
       if (verdict === 'fits') return []
       if (verdict === 'too costly') {
         return [{ path: 'args', message: 'take too long to check; send less, or simpler ones' }]
@@ -120,6 +132,7 @@ function makeTimedCheck() {
 
 /** Out of time or out of stack. Such errors may be of the context's own classes, so `instanceof` does not know them. */
 function isOutOfBounds(error: unknown): boolean {
+  if (error instanceof TooLong) return true
   if (typeof error !== 'object' || error === null) return false
   const isTimeout = 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
   return isTimeout || ('name' in error && error.name === 'RangeError')

@@ -75,11 +75,8 @@ export function makeInvoke(deps: InvokeDeps) {
       const hint = close.length === 0 ? '' : ` Did you mean ${close.join(' or ')}?`
       throw new AppError('NOT_FOUND', `No such tool: ${invocation.name.slice(0, 128)}.${hint}`)
     }
-    const args = checkArgs(
-      deps,
-      tool.kind === 'builtin' ? tool.tool.argsSchema : tool.argsSchema,
-      invocation.args,
-    )
+    const schema = tool.kind === 'builtin' ? tool.tool.argsSchema : tool.argsSchema
+    const args = checkArgs(deps, schema, invocation)
     const checked = { ...invocation, args }
     const { orgId, signal } = invocation
     const what =
@@ -119,8 +116,12 @@ async function runBuiltin(tool: BuiltinTool, invocation: CheckedInvocation): Pro
   }
 }
 
-function checkArgs(deps: InvokeDeps, schema: JsonSchema, given: unknown): Record<string, unknown> {
-  const details = deps.validate(schema, given)
+function checkArgs(
+  deps: InvokeDeps,
+  schema: JsonSchema,
+  { args: given, orgId }: Invocation,
+): Record<string, unknown> {
+  const details = deps.validate(schema, given, orgId)
   if (details.length > 0) {
     const text = details.map((detail) => `${detail.path} ${detail.message}`).join('; ')
     throw new AppError('INVALID_BODY', text, { details })
