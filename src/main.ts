@@ -12,6 +12,12 @@ import { scrub } from './telemetry/scrub.ts'
 async function main(): Promise<void> {
   const config = parseConfig(process.env)
   const log = makeLog(config.LOG_LEVEL)
+  // What nobody caught leaves the process in a state that nobody knows: its leases run out, and another one goes on. A rejection
+  // that nobody awaited comes here as well.
+  process.on('uncaughtException', (error, origin) => {
+    log.fatal({ err: error, origin }, 'process.broke')
+    process.exit(1)
+  })
   const roles = rolesOf(process.argv[2])
   const stopping = new AbortController()
   const stopped = new Promise<string>((resolve) => {

@@ -79,6 +79,33 @@ test('a database that is not there is waited for: alive, 503 in its own form; re
   expect(await started.exited).toBe(0)
 })
 
+test.each([
+  ['SIGUSR2', 'unhandledRejection'],
+  ['SIGWINCH', 'uncaughtException'],
+] as const)(
+  'what nobody caught (%s: %s) is logged once, without its members, and ends the process',
+  async (signal, origin) => {
+    const started = stack.use(
+      startPatchbay('both', {
+        ...newSecrets(),
+        DATABASE_URL: 'postgres://127.0.0.1:1/x',
+        PORT: '0',
+        NODE_OPTIONS: `--import=${join(import.meta.dirname, '../fixtures/break-on-signal.ts')}`,
+      }),
+    )
+    await until('it waits', () => started.output().includes('database.waiting'))
+    started.kill(signal)
+    expect(await started.exited).toBe(1)
+    const lines = started.output().trim().split('\n')
+    const fatal = lines.filter((line) => line.includes('"level":"fatal"'))
+    expect(fatal.map((line) => JSON.parse(line))).toMatchObject([
+      { msg: 'process.broke', origin, err: { message: 'broken on purpose' } },
+    ])
+    expect(lines.at(-1)).toBe(fatal[0])
+    expect(started.output()).not.toContain('hunter2')
+  },
+)
+
 test('a port that is taken is said in one line', async () => {
   const port = await takePort()
   const started = stack.use(
