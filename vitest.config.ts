@@ -9,7 +9,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           sequence: { groupOrder: 0 },
-          include: ['src/**/*.test.ts', 'test/architecture.test.ts'],
+          include: ['src/**/*.test.ts', 'test/{architecture,container}.test.ts'],
           exclude: ['src/**/*.pg.test.ts'],
         },
       },
