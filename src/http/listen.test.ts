@@ -240,3 +240,29 @@ test('an app that breaks in its frame tells nothing, and the log has it', async 
   expect(answer.body).not.toContain('hunter2')
   expect(lines).toMatchObject([{ err: { message: 'password is hunter2' } }, { status: 500 }])
 })
+
+test('who keeps a connection after its answer does not hold up the end', async () => {
+  const held = Promise.withResolvers<void>()
+  const asked = Promise.withResolvers<void>()
+  const server = await listen(
+    '127.0.0.1',
+    0,
+    async () => {
+      asked.resolve()
+      await held.promise
+      return new Response('last words')
+    },
+    { log: makeLog('silent') },
+  )
+  const socket = open(Number(new URL(server.url).port))
+  socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+  const answer = receive(socket)
+  await asked.promise
+  const startedAt = performance.now()
+  const ended = server[Symbol.asyncDispose]()
+  held.resolve()
+  expect(parseRaw(await answer)).toMatchObject({ status: 200, body: 'last words' })
+  await ended
+  // Five seconds is what those get who are still being answered.
+  expect(performance.now() - startedAt).toBeLessThan(4000)
+})

@@ -49,6 +49,7 @@ const TIMEOUTS = {
 const MAX_CONNECTIONS = 4000
 const MAX_HEADER_BYTES = 16_384
 const CLOSE_GRACE_MS = 5000
+const CLOSE_IDLE_EVERY_MS = 50
 const DROPS_TOLD_EVERY_MS = 60_000
 
 /**
@@ -87,9 +88,12 @@ export async function listen(
     [Symbol.asyncDispose]: async () => {
       const closed = new Promise((done) => server.close(done))
       server.closeIdleConnections()
+      // A caller may keep a connection on which the last answer has just gone out.
+      const sweeper = setInterval(() => server.closeIdleConnections(), CLOSE_IDLE_EVERY_MS)
       const timer = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS)
       await closed
       clearTimeout(timer)
+      clearInterval(sweeper)
     },
   }
 }
