@@ -202,10 +202,10 @@ export const settings = z.object({
       '`off`: a crash of Postgres may repeat deliveries (never lose any), and claims get cheaper.',
     ),
   RATE_LIMIT_PRINCIPAL: count(1_000_000)
-    .default(6000)
+    .default(30_000)
     .describe('Requests a minute of one principal, over all processes; 0: as many as come.'),
   RATE_LIMIT_INTEGRATION: count(1_000_000)
-    .default(600)
+    .default(6000)
     .describe(
       'Tool runs a minute through one integration, over all processes; 0: as many as come.',
     ),
