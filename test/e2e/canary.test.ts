@@ -20,9 +20,15 @@ function mark(what: string, prefix = ''): string {
   marks.set(what, value)
   return value
 }
+/** One that every encoding changes in its own way: as `\/` and `\u0026` in JSON, as `%2F` and `%2f` in URLs. */
+function oddMark(what: string): string {
+  return mark(what, 'a/b+c&d<e=f~')
+}
 
 /** Answers that show a secret once, as they should, are not kept here. */
 const answers: string[] = []
+/** What endpoints and the model API were sent, by its path. */
+const sent: { readonly url: string; readonly text: string }[] = []
 const masterKey = Buffer.from(mark('master key').slice(0, 32)).toString('base64')
 marks.set('master key, as it is set', masterKey)
 const jwtSecret = mark('secret of the tokens')
@@ -36,9 +42,14 @@ let echo: string
 
 beforeAll(async () => {
   database = stack.use(await openTestDatabase())
+  marks.set('password of the database', new URL(database.url).password)
   // Tells everything that it was sent, in its body; the path says with which status.
   const receiver = stack.use(
     await openReceiver((response, request) => {
+      sent.push({
+        url: request.url,
+        text: JSON.stringify([request.url, request.headers, request.body]),
+      })
       const status = Number(/^\/(\d{3})/.exec(request.url)?.[1] ?? 200)
       const said = JSON.stringify({ error: 'no', url: request.url, headers: request.headers })
       response.writeHead(status, { 'content-type': 'application/json', 'x-said': 'no' }).end(said)
@@ -73,8 +84,8 @@ type Body = ReturnType<typeof JSON.parse>
 interface Asked {
   readonly token?: string
   readonly headers?: Readonly<Record<string, string>>
-  /** The answer shows a secret, and that is its purpose. */
-  readonly isOnce?: boolean
+  /** The member of the answer that shows a secret, and that is its purpose. */
+  readonly once?: 'secret' | 'key'
 }
 
 async function ask(method: string, path: string, json?: unknown, more: Asked = {}): Promise<Body> {
@@ -88,10 +99,11 @@ async function ask(method: string, path: string, json?: unknown, more: Asked = {
     },
   })
   const text = await response.text()
-  if (more.isOnce !== true || response.status >= 300) {
-    answers.push(`${method} ${response.status}`, JSON.stringify([...response.headers]), text)
-  }
-  return { status: response.status, ...(text.startsWith('{') ? JSON.parse(text) : {}) }
+  const body = text.startsWith('{') ? JSON.parse(text) : {}
+  const shown = more.once === undefined ? undefined : body[more.once]
+  const rest = shown === undefined ? text : text.replace(shown, '')
+  answers.push(`${method} ${response.status}`, JSON.stringify([...response.headers]), rest)
+  return { status: response.status, ...body }
 }
 
 async function install(providerKey: string, credentials: object): Promise<string> {
@@ -109,7 +121,7 @@ async function subscribe(integrationId: string, input: object): Promise<string> 
   const path = `/orgs/${org}/integrations/${integrationId}/webhooks`
   const key = `canary-${marks.size}`
   const headers = { 'idempotency-key': key }
-  const made = await ask('POST', path, { eventTypes: ['*'], ...input }, { isOnce: true, headers })
+  const made = await ask('POST', path, { eventTypes: ['*'], ...input }, { once: 'secret', headers })
   expect([made.status, made.detail]).toEqual([201, undefined])
   marks.set(`signing secret ${key}`, made.secret)
   return `${path}/${made.webhook.id}`
@@ -136,9 +148,9 @@ test('webhooks: to endpoints that echo, of apps whose URL is the secret, with fa
   })
   const teams = await install('teams', { outgoingWebhookToken: mark('token of Teams') })
   const headers = {
-    Authorization: `Bearer ${mark('header authorization')}`,
-    'X-Api-Key': mark('header key'),
-    Cookie: `session=${mark('header cookie')}`,
+    Authorization: `Bearer ${oddMark('header authorization')}`,
+    'X-Api-Key': oddMark('header key'),
+    Cookie: `seen=1; session=${mark('header cookie')}`,
   }
   const paths = [
     await subscribe(hooks, { url: `${echo}/200/in`, headers }),
@@ -159,7 +171,7 @@ test('webhooks: to endpoints that echo, of apps whose URL is the secret, with fa
     await everyAttemptOf(path)
     await ask('GET', path)
     await ask('PATCH', path, { description: 'seen' })
-    const rotated = await ask('POST', `${path}/rotate-secret`, {}, { isOnce: true })
+    const rotated = await ask('POST', `${path}/rotate-secret`, {}, { once: 'secret' })
     marks.set(`rotated secret of ${path}`, rotated.secret)
     await ask('GET', `${path}/stats`)
   }
@@ -169,8 +181,8 @@ test('webhooks: to endpoints that echo, of apps whose URL is the secret, with fa
 
 test('tools: to endpoints that echo, with failures', async () => {
   const id = await install('generic-webhook', {
-    token: mark('credential of a tool'),
-    key: mark('credential in a URL'),
+    token: oddMark('credential of a tool'),
+    key: oddMark('credential in a URL'),
   })
   const path = `/orgs/${org}/integrations/${id}/tools`
   for (const [name, at] of [
@@ -199,7 +211,7 @@ test('callers and the model API: keys and tokens that do not hold, a model’s k
   const path = `/orgs/${org}/api-keys`
   const input = { name: 'CI', permissions: ['org:tools:use', 'org:chat'] }
   const headers = { 'idempotency-key': 'a-key' }
-  const { apiKey, key } = await ask('POST', path, input, { isOnce: true, headers })
+  const { apiKey, key } = await ask('POST', path, input, { once: 'key', headers })
   marks.set('API key', key)
   await ask('GET', `/orgs/${org}/tools`, undefined, { token: key })
   await ask('GET', `/orgs/${org}/integrations`, undefined, { token: key })
@@ -271,7 +283,14 @@ function formsOf(value: string): string[] {
     const middle = text.slice(offset === 0 ? 0 : 4, -4)
     return [middle, middle.replaceAll('+', '-').replaceAll('/', '_')]
   })
-  return [value, bytes.toString('hex'), ...base64]
+  const json = JSON.stringify(value).slice(1, -1)
+  const escaped = json.replaceAll('/', '\\/')
+  const careful = json.replaceAll('&', '\\u0026').replaceAll('<', '\\u003c')
+  const inUrl = encodeURIComponent(value)
+  const lower = inUrl.replace(/%../g, (hex) => hex.toLowerCase())
+  const plain = [value, json, escaped, careful, inUrl, lower]
+  const nested = plain.map((text) => JSON.stringify(text).slice(1, -1))
+  return [...new Set([...plain, ...nested, bytes.toString('hex'), ...base64])]
 }
 
 function found(where: string, text: string): string[] {
@@ -300,6 +319,19 @@ async function dump(): Promise<string> {
   return texts.join('\n')
 }
 
+test('nobody was sent a secret that is another’s', () => {
+  const isFor = (what: string, url: string) =>
+    (what.startsWith('header') && /\/in$/.test(url)) ||
+    (what.startsWith('credential of a tool') && url.includes('/tool')) ||
+    (what === 'credential in a URL' && url.includes('/tool')) ||
+    (what === 'key of the model API' && url.includes('/v1'))
+  const strays = sent.flatMap(({ url, text }) =>
+    [...marks].filter(([what, value]) => text.includes(value) && !isFor(what, url)),
+  )
+  expect(strays).toEqual([])
+  expect(sent.some(({ text }) => text.includes(marks.get('header authorization') ?? ''))).toBe(true)
+})
+
 test('no mark is found: in no answer, no line of the log, no row of the database', async () => {
   running.kill('SIGTERM')
   expect(await running.exited).toBe(0)
@@ -309,7 +341,8 @@ test('no mark is found: in no answer, no line of the log, no row of the database
   expect(rows).toContain('echo.fail')
   expect(lines).toContain('delivery.attempted')
   expect(answers.join('\n')).toContain('HTTP 500')
-  expect(marks.size).toBeGreaterThan(25)
+  expect(marks.size).toBeGreaterThan(30)
+  expect(Math.min(...[...marks.values()].map(({ length }) => length))).toBeGreaterThan(8)
   expect([
     ...found('an answer', answers.join('\n')),
     ...found('the log', lines),
