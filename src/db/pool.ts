@@ -43,6 +43,9 @@ export function openPool(options: PoolOptions): pg.Pool {
     keepAlive: true,
   })
   pool.on('error', options.onError)
+  // The pool listens to idle connections alone. One that is lost in somebody's hands fails their next statement, and without a
+  // listener it would end the process.
+  pool.on('connect', (client) => client.on('error', () => undefined))
   return pool
 }
 

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
+import { until } from '../../test/fixtures/process.ts'
 import { fillOrg, tablesOfOrgs } from '../../test/fixtures/tenants.ts'
 import { findApiRole, openTenants } from './tenants.ts'
 
@@ -176,6 +177,21 @@ describe('a connection of the API', () => {
       client.query({ text: 'select pg_terminate_backend(pg_backend_pid())' }),
     )
     await expect(killed).rejects.toThrow()
+    // Between two statements, when nobody waits for an answer of that connection.
+    const lost = database.inOrg(mine, async (_, client) => {
+      const { rows: own } = await client.query({ text: 'select pg_backend_pid() as pid' })
+      await database.pool.query('select pg_terminate_backend($1)', [own[0]?.pid])
+      const isGone = async () => {
+        const { rows: there } = await database.pool.query(
+          'select from pg_stat_activity where pid = $1',
+          [own[0]?.pid],
+        )
+        return there.length === 0
+      }
+      await until('the backend is gone', isGone)
+      await client.query({ text: 'select 1' })
+    })
+    await expect(lost).rejects.toThrow()
     const { rows } = await database.inOrg(mine, (_, client) =>
       client.query({ text: 'select 1 as one' }),
     )
