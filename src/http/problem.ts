@@ -126,14 +126,20 @@ const AWAY_CODES = new Set([
   '53300',
 ])
 
+/** What pg gives no code. */
+const AWAY_MESSAGES = new Set([
+  'Connection terminated unexpectedly',
+  'Client has encountered a connection error and is not queryable',
+  'timeout exceeded when trying to connect',
+  'Connection terminated due to connection timeout',
+])
+
 /** A connection that could not be had or was cut: the request may be tried again. */
 export function isDatabaseAway(error: unknown): boolean {
   for (let at = error; at instanceof Error; at = at.cause) {
     const code = 'code' in at && typeof at.code === 'string' ? at.code : ''
     if (AWAY_CODES.has(code) || code.startsWith('08')) return true
-    // pg gives these two no code.
-    if (at.message === 'Connection terminated unexpectedly') return true
-    if (at.message === 'timeout exceeded when trying to connect') return true
+    if (AWAY_MESSAGES.has(at.message)) return true
   }
   return false
 }
