@@ -184,10 +184,10 @@ export const outboxEvents = patchbay.table('outbox_events', {
 })
 
 export const outboxPending = patchbay.table('outbox_pending', {
-  eventId: uuid('event_id').notNull(),
+  eventId: uuid('event_id').primaryKey(),
   orgId: text('org_id').notNull(),
   place: bigint('place', { mode: 'number' })
-    .primaryKey()
+    .notNull()
     .default(sql`nextval('patchbay.outbox_places')`),
 })
 

@@ -143,7 +143,7 @@ describe.each([
     ],
     [
       'fanOut',
-      ['outbox_pending_pkey', 'subscription_patterns_pkey'],
+      ['outbox_pending_by_org', 'Tid Scan on outbox_pending', 'subscription_patterns_pkey'],
       (db: Queryable) => fanOut(db, 1000),
     ],
     ['recordAttempts', ['delivery_queue_pkey'], (db: Queryable) => recordAttempts(db, [record])],

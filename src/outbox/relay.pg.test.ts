@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
 import { addLane } from '../../test/fixtures/lanes.ts'
 import { emit } from './emit.ts'
-import { fanOut } from './relay.ts'
+import { fanOut, makeRelay } from './relay.ts'
 
 let database: TestDatabase
 let orgId: string
@@ -35,7 +35,10 @@ describe(fanOut, () => {
   ])('a subscription to %j gets chat.turn.completed: %s', async (eventTypes, isWanted) => {
     const lane = await addLane(database.pool, orgId, eventTypes)
     await query(`select patchbay.emit_event($1, 'chat.turn.completed', '{}')`, [orgId])
-    expect(await fanOut(database.pool, 10)).toEqual({ events: 1, deliveries: isWanted ? 1 : 0 })
+    expect(await fanOut(database.pool, 10)).toMatchObject({
+      events: 1,
+      deliveries: isWanted ? 1 : 0,
+    })
     const rows = await query('select subscription_id from patchbay.delivery_queue')
     expect(rows).toEqual(isWanted ? [{ subscription_id: lane.subscriptionId }] : [])
   })
@@ -51,14 +54,14 @@ describe(fanOut, () => {
     // Disabling is an event itself.
     await query('delete from patchbay.outbox_pending')
     await emit(database.pool, { orgId, type: 'a', data: {} })
-    expect(await fanOut(database.pool, 10)).toEqual({ events: 1, deliveries: 0 })
-    expect(await fanOut(database.pool, 10)).toEqual({ events: 0, deliveries: 0 })
+    expect(await fanOut(database.pool, 10)).toMatchObject({ events: 1, deliveries: 0 })
+    expect(await fanOut(database.pool, 10)).toMatchObject({ events: 0, deliveries: 0 })
   })
 
   test('another org gets nothing', async () => {
     await addLane(database.pool, await database.addOrg())
     await emit(database.pool, { orgId, type: 'a', data: {} })
-    expect(await fanOut(database.pool, 10)).toEqual({ events: 1, deliveries: 0 })
+    expect(await fanOut(database.pool, 10)).toMatchObject({ events: 1, deliveries: 0 })
   })
 
   test('several relays at once never double and never lose', async () => {
@@ -83,6 +86,42 @@ describe(fanOut, () => {
     expect(await fanOut(database.pool, 3)).toMatchObject({ events: 2 })
   })
 
+  test('a batch ends where it would write more deliveries than it may, and takes one event at least', async () => {
+    for (let i = 0; i < 4; i += 1) await addLane(database.pool, orgId, ['a', '*'])
+    await query(`select patchbay.emit_event($1, 'a', '{}') from generate_series(1, 3)`, [orgId])
+    const batch = (maxDeliveries: number) => fanOut(database.pool, 100, { maxDeliveries })
+    expect(await batch(3)).toMatchObject({ events: 1, deliveries: 4 })
+    expect(await batch(9)).toMatchObject({ events: 2, deliveries: 8 })
+    expect(await batch(9)).toMatchObject({ events: 0, deliveries: 0 })
+  })
+
+  test('an org with much to fan out does not hold up the others', async () => {
+    for (let i = 0; i < 10; i += 1) await addLane(database.pool, orgId)
+    await query(`select patchbay.emit_event($1, 'a', '{}') from generate_series(1, 50)`, [orgId])
+    const quiet = await Promise.all([1, 2, 3].map(() => database.addOrg()))
+    for (const org of quiet) {
+      await addLane(database.pool, org)
+      await query(`select patchbay.emit_event($1, 'a', '{}')`, [org])
+    }
+    const queuedOf = async () =>
+      (await query('select distinct org_id from patchbay.delivery_queue')).map((row) => row.org_id)
+    expect(await fanOut(database.pool, 100, { maxDeliveries: 10 })).toMatchObject({ events: 4 })
+    expect(await queuedOf()).toEqual(expect.arrayContaining([orgId, ...quiet]))
+  })
+
+  test('goes on with the orgs that the last batch did not come to, and then from the first', async () => {
+    const orgs = [orgId, await database.addOrg(), await database.addOrg()]
+    for (const org of orgs) {
+      await addLane(database.pool, org)
+      await query(`select patchbay.emit_event($1, 'a', '{}') from generate_series(1, 3)`, [org])
+    }
+    const relay = makeRelay(database.pool, { maxOrgs: 2 })
+    const rounds: number[] = []
+    for (let round = 0; round < 6; round += 1) rounds.push((await relay(2)).events)
+    // One of each of the first two, two of the third that is alone, and again.
+    expect(rounds).toEqual([2, 2, 2, 1, 2, 0])
+  })
+
   test('takes an event once, also one that an older version marked as pending itself', async () => {
     const lane = await addLane(database.pool, orgId)
     await query(
@@ -90,8 +129,8 @@ describe(fanOut, () => {
        insert into patchbay.outbox_events (id, org_id, type, data, occurred_at) select event_id, $1, 'a', '{}', now() from p`,
       [orgId],
     )
-    expect(await fanOut(database.pool, 10)).toEqual({ events: 1, deliveries: 1 })
-    expect(await fanOut(database.pool, 10)).toEqual({ events: 0, deliveries: 0 })
+    expect(await fanOut(database.pool, 10)).toMatchObject({ events: 1, deliveries: 1 })
+    expect(await fanOut(database.pool, 10)).toMatchObject({ events: 0, deliveries: 0 })
     expect(lane.orgId).toBe(orgId)
   })
 })

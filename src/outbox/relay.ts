@@ -1,9 +1,12 @@
+import type { QueryResultRow } from 'pg'
 import type { Queryable } from '../db/pool.ts'
 
 /** What one round of the relay did. */
 export interface Relayed {
   readonly events: number
   readonly deliveries: number
+  /** Orgs beyond this one were not looked at; null: all were. */
+  readonly lastOrg: string | null
 }
 
 /**
@@ -11,40 +14,84 @@ export interface Relayed {
  * it: all in one statement, so a crash leaves an event either pending or fanned out, never half. Who listens is
  * found by index, pattern by pattern, so a subscription that does not want an event costs it nothing.
  *
- * Events are fanned out in the order of their commits, by one relay at a time: two of them could overtake each other. In an
- * ordered lane a delivery enters blocked, and a trigger lets the first of each conversation go.
+ * Fair between orgs: it walks those that have something pending and takes a share of each. A batch ends before what it writes
+ * grows past `$2` deliveries, the first events of all orgs before the second of any, and takes one event at least: so an org
+ * with thousands of subscriptions and of events holds up the others for no longer than one of its events takes.
+ *
+ * The events of an org are fanned out in the order of their commits, by one relay at a time: two of them could overtake each
+ * other. In an ordered lane a delivery enters blocked, and a trigger lets the first of each conversation go.
  *
  * `offset 0` and `any (array(…))` keep the planner to look-ups by index: a limit that is a parameter is guessed as a tenth of
  * the table, and a plan that scans all of it looks cheap.
  */
 const FAN_OUT = `
-with relay as materialized (
+with recursive relay as materialized (
   select pg_try_advisory_xact_lock(hashtext('patchbay.relay')) as is_mine
 ),
+org as (
+  (
+    select p.org_id, 1 as nth
+    from patchbay.outbox_pending as p
+    where (select is_mine from relay) and p.org_id collate "C" > $3
+    order by p.org_id collate "C"
+    limit 1
+  )
+  union all
+  select next.org_id, org.nth + 1
+  from org
+  cross join lateral (
+    select p.org_id
+    from patchbay.outbox_pending as p
+    where p.org_id collate "C" > org.org_id
+    order by p.org_id collate "C"
+    limit 1
+  ) as next
+  where org.nth < $4::int
+),
 locked as materialized (
-  select p.place
-  from patchbay.outbox_pending as p
-  where (select is_mine from relay)
-  order by p.place
-  limit $1
-  for update skip locked
+  select p.tid, p.event_id, p.place, row_number() over (partition by org.org_id order by p.place) as nth
+  from org
+  cross join lateral (
+    select p.ctid as tid, p.event_id, p.place
+    from patchbay.outbox_pending as p
+    where p.org_id collate "C" = org.org_id
+    order by p.place
+    limit (select greatest(1, $1::int / greatest(1, count(*))) from org)
+    for update skip locked
+  ) as p
+),
+found as materialized (
+  select locked.*, e.id, e.org_id, e.type, e.conversation_id, patchbay.patterns_of(e.type) as patterns
+  from locked
+  left join lateral (
+    select o.id, o.org_id, o.type, o.conversation_id from patchbay.outbox_events as o where o.id = locked.event_id offset 0
+  ) as e on true
+),
+sized as materialized (
+  select found.*, sum(heard.by) over (order by found.nth, heard.by, found.place rows unbounded preceding) - heard.by as before
+  from found
+  cross join lateral (
+    select count(*) as by
+    from (
+      select from patchbay.subscription_patterns as p
+      where p.org_id = found.org_id and p.pattern = any (found.patterns)
+      limit $2::int
+    ) as p
+  ) as heard
 ),
 taken as materialized (
   delete from patchbay.outbox_pending as p
-  where p.place = any (array(select place from locked))
-  returning p.place, p.event_id
+  where p.ctid = any (array(select tid from sized where before < $2::int))
+  returning 1
 ),
 wanted as (
-  select distinct e.org_id, listening.subscription_id, e.id as event_id, taken.place,
+  select distinct e.org_id, listening.subscription_id, e.id as event_id, e.place,
     case when enabled.ordering = 'conversation' then e.conversation_id end as ordering_key
-  from taken
-  cross join lateral (
-    select o.id, o.org_id, o.type, o.conversation_id from patchbay.outbox_events as o where o.id = taken.event_id offset 0
-  ) as e
+  from (select * from sized where before < $2::int) as e
   cross join lateral (
     select p.subscription_id
     from patchbay.subscription_patterns as p
-    where p.org_id = e.org_id and p.pattern = any (patchbay.patterns_of(e.type))
+    where p.org_id = e.org_id and p.pattern = any (e.patterns)
     offset 0
   ) as listening
   cross join lateral (
@@ -54,7 +101,7 @@ wanted as (
     where s.id = listening.subscription_id and i.is_enabled and i.deleted_at is null
     offset 0
   ) as enabled
-  order by taken.place
+  order by e.place
 ),
 queued as (
   insert into patchbay.delivery_queue
@@ -67,14 +114,39 @@ queued as (
 )
 select
   (select count(*) from taken)::int as events,
-  (select count(*) from queued)::int as deliveries`
+  (select count(*) from queued)::int as deliveries,
+  (select org_id from org where nth = $4::int) as "lastOrg"`
 
-/** Fans out at most `limit` events. */
-export async function fanOut(db: Queryable, limit: number): Promise<Relayed> {
-  const { rows } = await db.query<{ events: number; deliveries: number }>({
+export interface FanOutOptions {
+  readonly maxDeliveries?: number
+  readonly maxOrgs?: number
+  /** Only orgs after this one; '': all. */
+  readonly afterOrg?: string
+}
+
+const NOTHING: Relayed = { events: 0, deliveries: 0, lastOrg: null }
+
+/** Fans out about `limit` events at most. */
+export async function fanOut(
+  db: Queryable,
+  limit: number,
+  { maxDeliveries = 5000, maxOrgs = 100, afterOrg = '' }: FanOutOptions = {},
+): Promise<Relayed> {
+  const { rows } = await db.query<Relayed & QueryResultRow>({
     name: 'fan_out',
     text: FAN_OUT,
-    values: [limit],
+    values: [limit, maxDeliveries, afterOrg, maxOrgs],
   })
-  return rows[0] ?? { events: 0, deliveries: 0 }
+  return rows[0] ?? NOTHING
+}
+
+/** `fanOut` again and again: each call goes on with the orgs that the one before did not come to. */
+export function makeRelay(db: Queryable, options: Omit<FanOutOptions, 'afterOrg'> = {}) {
+  let afterOrg = ''
+  return async function relay(limit: number): Promise<Relayed> {
+    const isFirst = afterOrg === ''
+    const relayed = await fanOut(db, limit, { ...options, afterOrg })
+    afterOrg = relayed.lastOrg ?? ''
+    return relayed.events === 0 && !isFirst ? relay(limit) : relayed
+  }
 }

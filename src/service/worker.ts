@@ -16,7 +16,7 @@ import { makeMaintain } from '../history/retention.ts'
 import { toAppError } from '../http/problem.ts'
 import { makeOpenLane } from '../integrations/open-lane.ts'
 import { forgetWindows } from '../limits/count.ts'
-import { fanOut } from '../outbox/relay.ts'
+import { makeRelay } from '../outbox/relay.ts'
 import { getProvider } from '../providers/registry.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Resources } from './resources.ts'
@@ -68,7 +68,7 @@ export async function runWorker(
     onRecorded: () => dispatcher.slotsFreed(),
   })
   const dispatcher = makeDispatcher({
-    relay: (limit) => fanOut(hot, limit),
+    relay: makeRelay(hot),
     promote: (limit) => promoteDue(hot, limit),
     claim: (claim) => claimDue(hot, claim),
     tend: () => tendLanes(hot),
