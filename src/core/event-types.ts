@@ -78,7 +78,7 @@ export const EVENT_TYPES: readonly EventTypeEntry[] = [
   {
     type: 'webhook.subscription.failing',
     description:
-      'Ten tries in a row failed: the circuit of the subscription is open. Told once, until it recovers.',
+      'Ten tries in a row failed: the circuit of the subscription is open. Told once, until it recovers; of a hundred subscriptions of an org at a time.',
     data: webhook.extend({
       consecutiveFailures: z.int(),
       failingSince: time.nullable(),

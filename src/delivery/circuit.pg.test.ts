@@ -371,3 +371,17 @@ test('whoever subscribes to it is told of a failing subscription, through the ou
   )
   expect(rows).toEqual([{ event_type: 'webhook.subscription.failing' }])
 })
+
+test('an org is told of the first hundred of its lanes that fail, and that they recovered, and of no more', async () => {
+  for (let i = 0; i < 104; i += 1) await addLane(database.pool, lane.orgId)
+  const told = async () =>
+    (
+      await query(
+        'select type, count(*)::int as times from patchbay.outbox_events group by type order by type',
+      )
+    ).map((row) => [row.type, row.times])
+  await query(`update patchbay.subscription_health set open_until = 'infinity'`)
+  expect(await told()).toEqual([['webhook.subscription.failing', 100]])
+  await query('update patchbay.subscription_health set open_until = null')
+  expect(await told()).toContainEqual(['webhook.subscription.recovered', 105])
+})
