@@ -1,7 +1,7 @@
 import { and, desc, eq, isNull, lt, sql } from 'drizzle-orm'
 import type { Actor } from '../core/actor.ts'
 import { type Page, toPage } from '../core/cursor.ts'
-import { invalidField, notFound } from '../core/error.ts'
+import { AppError, invalidField, notFound } from '../core/error.ts'
 import { headersProblem } from '../core/header.ts'
 import type { Provider } from '../core/provider.ts'
 import { scheduleProblem } from '../core/schedule.ts'
@@ -55,6 +55,8 @@ interface SubscriptionsDeps {
 }
 
 type Row = typeof webhookSubscriptions.$inferSelect
+
+const MAX_LOOKS = 10
 
 export const DISABLED_BY_HAND = 'Disabled through the API.'
 
@@ -142,6 +144,34 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
     return { headers: await keyring.seal(sealContext(orgId, id, 'headers'), text), headerNames }
   }
 
+  /** @throws AppError `INVALID_BODY` for what must not become of the row as it is */
+  async function changedColumns(
+    provider: Provider,
+    before: Row,
+    change: SubscriptionChange,
+  ): Promise<Columns> {
+    const { orgId, id } = before
+    const columns: Columns = plainColumns(change)
+    if (change.url !== undefined && change.url !== before.url) {
+      Object.assign(columns, await urlColumns(provider, orgId, id, change.url))
+    } else if (change.isActive === true && !before.isActive) {
+      await assertStillCallable(provider, before)
+    }
+    assertHeadersForHost(before, change)
+    if (change.headers !== undefined) {
+      const old = await openHeaders(before)
+      // A masked value that comes back unchanged means: keep what is there.
+      const merged = Object.fromEntries(
+        Object.entries(change.headers).map(([name, value]) => [
+          name,
+          isMasked(value) ? (old[name] ?? value) : value,
+        ]),
+      )
+      Object.assign(columns, await headerColumns(orgId, id, merged))
+    }
+    return columns
+  }
+
   return {
     async list(orgId: string, integrationId: string, page: Page) {
       await deps.providerOf(orgId, integrationId)
@@ -198,7 +228,12 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
       return { webhook: await showOne(row), secret }
     },
 
-    /** Enabling resumes what was held; members that are left out stay as they are. */
+    /**
+     * Enabling resumes what was held; members that are left out stay as they are. What was read is looked at again where
+     * somebody else changed it meanwhile: whether headers may go to a URL depends on both.
+     *
+     * @throws AppError `CONFLICT` where others change it again and again
+     */
     async update(
       orgId: string,
       integrationId: string,
@@ -207,44 +242,34 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
       by: Actor,
     ) {
       const provider = await deps.providerOf(orgId, integrationId)
-      const before = await find(orgId, integrationId, id)
       assertSchedule(change.retrySchedule)
-      const columns: Columns = plainColumns(change)
-      if (change.url !== undefined && change.url !== before.url) {
-        Object.assign(columns, await urlColumns(provider, orgId, id, change.url))
-      } else if (change.isActive === true && !before.isActive) {
-        await assertStillCallable(provider, before)
+      for (let look = 1; look <= MAX_LOOKS; look += 1) {
+        const before = await find(orgId, integrationId, id)
+        const columns = await changedColumns(provider, before, change)
+        const row = await inOrg(orgId, async (tx) => {
+          await lockLanes(tx, [id])
+          const { revision } = webhookSubscriptions
+          const [changed] = await tx
+            .update(webhookSubscriptions)
+            .set({
+              ...columns,
+              ...disabledReason(change.isActive),
+              revision: sql`${revision} + 1`,
+              updatedAt: sql`now()`,
+            })
+            .where(and(one(orgId, integrationId, id), eq(revision, before.revision)))
+            .returning()
+          if (changed === undefined) return null
+          const detail = auditDetail(before, changed, change)
+          await deps.audit({ orgId, by, action: 'webhook.updated', target: id, detail }, tx)
+          return changed
+        })
+        if (row !== null) return showOne(row)
       }
-      assertHeadersForHost(before, change)
-      if (change.headers !== undefined) {
-        const old = await openHeaders(before)
-        // A masked value that comes back unchanged means: keep what is there.
-        const merged = Object.fromEntries(
-          Object.entries(change.headers).map(([name, value]) => [
-            name,
-            isMasked(value) ? (old[name] ?? value) : value,
-          ]),
-        )
-        Object.assign(columns, await headerColumns(orgId, id, merged))
-      }
-      const row = await inOrg(orgId, async (tx) => {
-        await lockLanes(tx, [id])
-        const [changed] = await tx
-          .update(webhookSubscriptions)
-          .set({
-            ...columns,
-            ...disabledReason(change.isActive),
-            revision: sql`${webhookSubscriptions.revision} + 1`,
-            updatedAt: sql`now()`,
-          })
-          .where(one(orgId, integrationId, id))
-          .returning()
-        if (changed === undefined) throw notFound('webhook')
-        const detail = auditDetail(before, changed, change)
-        await deps.audit({ orgId, by, action: 'webhook.updated', target: id, detail }, tx)
-        return changed
-      })
-      return showOne(row)
+      throw new AppError(
+        'CONFLICT',
+        'The webhook is being changed by others at this moment: try again.',
+      )
     },
 
     rotateSecret: makeRotateSecret({ ...deps, find }),

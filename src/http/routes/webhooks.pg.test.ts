@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import { openTestApi } from '../../../test/fixtures/api.ts'
 import { addDeliveries } from '../../../test/fixtures/lanes.ts'
 import { holdLanes } from '../../delivery/hold.ts'
@@ -14,6 +14,16 @@ async function addIntegration(providerKey: string): Promise<string> {
   const json = { providerKey, name: 'Hooks' }
   const { body } = await api.call('POST', `/orgs/${orgId}/integrations`, { token, json })
   return `/orgs/${orgId}/integrations/${body.integration.id}`
+}
+
+/** Until so many sessions wait for a lock. */
+async function untilWaiting(count: number): Promise<void> {
+  await vi.waitFor(async () => {
+    const { rows } = await api.database.pool.query(
+      `select count(*)::int as waiting from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+    )
+    expect(rows).toEqual([{ waiting: count }])
+  })
 }
 
 describe('a subscription', () => {
@@ -59,6 +69,44 @@ describe('a subscription', () => {
     const again = { Authorization: 'Bearer of-another', 'X-Team': 'blue' }
     expect((await patch({ url, headers: again })).status).toBe(200)
     expect((await patch({ url: 'https://third.example.org/', headers: {} })).status).toBe(200)
+  })
+
+  test('hands it to none by two changes at once either, each of which may be', async () => {
+    const headers = { Authorization: 'Bearer of-the-partner' }
+    const { body } = await api.call('POST', path, { token, json: { ...good, headers } })
+    const { id } = body.webhook
+    const one = `${path}/${id}`
+    const holder = await api.database.pool.connect()
+    await holder.query('begin')
+    await holder.query(
+      'select from patchbay.subscription_health where subscription_id = $1 for update',
+      [id],
+    )
+    const move = { url: 'https://thief.example.org/in', headers: {} }
+    const moved = api.call('PATCH', one, { token, json: move })
+    await untilWaiting(1)
+    const kept = api.call('PATCH', one, { token, json: { headers: body.webhook.headers } })
+    await untilWaiting(2)
+    await holder.query('commit')
+    holder.release()
+    // What comes second is looked at again, with what the first has left.
+    expect(await moved).toMatchObject({ status: 200 })
+    expect(await kept).toMatchObject({ status: 400 })
+    const { webhook } = (await api.call('GET', one, { token })).body
+    expect(webhook).toMatchObject({ url: 'https://thief.example.org/in', headers: {} })
+  })
+
+  test('refuses a masked value where nothing is stored', async () => {
+    const masked = { Authorization: '••••••••' }
+    const { body } = await api.call('POST', path, { token, json: good })
+    const json = { headers: masked }
+    expect(await api.call('PATCH', `${path}/${body.webhook.id}`, { token, json })).toMatchObject({
+      status: 400,
+      body: { details: [{ path: 'headers.Authorization' }] },
+    })
+    expect(
+      await api.call('POST', path, { token, json: { ...good, headers: masked } }),
+    ).toMatchObject({ status: 400, body: { details: [{ path: 'headers.Authorization' }] } })
   })
 
   test('shows credentials in headers masked, and keeps them when the mask comes back', async () => {
