@@ -102,6 +102,18 @@ update patchbay.recovery_items as i
 set org_id = r.org_id
 from patchbay.recoveries as r
 where r.id = i.recovery_id;
+-- A process of the version before lists them without.
+create function patchbay.own_recovery_item() returns trigger
+  language plpgsql as $$
+begin
+  select r.org_id into new.org_id from patchbay.recoveries as r where r.id = new.recovery_id;
+  return new;
+end
+$$;
+create trigger own_recovery_item
+  before insert on patchbay.recovery_items
+  for each row when (new.org_id is null)
+  execute function patchbay.own_recovery_item();
 alter table patchbay.recovery_items
   alter column org_id set not null,
   drop constraint recovery_items_recovery_id_fkey,

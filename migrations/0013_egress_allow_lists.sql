@@ -15,6 +15,9 @@ create function patchbay.note_egress_allow_list() returns trigger
 declare
   changed_org text := coalesce(new.org_id, old.org_id);
 begin
+  if tg_op = 'UPDATE' and new.domains = old.domains then
+    return null;
+  end if;
   perform from patchbay.orgs as o where o.id = changed_org for update;
   if not found then
     return null; -- The org itself is being deleted.

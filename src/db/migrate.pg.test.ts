@@ -76,6 +76,12 @@ test('what was listed for a recovery before rows said whose they are is kept, an
     `select count(*)::int as items, min(org_id) as org_id from patchbay.recovery_items`,
   )
   expect(row).toEqual({ items: 3, org_id: 'acme' })
+  // As a process of that version, which goes on for a while, lists them.
+  const [item] = await run(
+    url,
+    `insert into patchbay.recovery_items (recovery_id, event_id) select id, patchbay.new_id() from patchbay.recoveries returning org_id`,
+  )
+  expect(item).toEqual({ org_id: 'acme' })
 })
 
 test.each([

@@ -47,6 +47,14 @@ describe('the allow-list of an org', () => {
     ])
   })
 
+  test('that is put again as it is has nothing opened anew', async () => {
+    const { subscriptionId } = await addLane(database.pool, orgId)
+    await lists.put(orgId, ['example.com'], ANN)
+    const before = await laneOf(subscriptionId)
+    await lists.put(orgId, ['EXAMPLE.com'], ANN)
+    expect(await laneOf(subscriptionId)).toEqual(before)
+  })
+
   test('takes host names only, and says which is none', async () => {
     const put = lists.put(orgId, ['example.com', '10.0.0.1'], ANN)
     await expect(put).rejects.toMatchObject({
