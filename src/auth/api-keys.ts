@@ -92,6 +92,7 @@ export function makeApiKeys({ inOrg, audit, nowMs }: ApiKeysDeps) {
       }
       const madeBy = keyIdOf(by.principalId)
       return inOrg(orgId, async (tx) => {
+        if (madeBy !== null) await lockKeys(tx, orgId)
         const expiresAt = madeBy === null ? asked : await endWithin(tx, orgId, madeBy, asked)
         const [row] = await tx
           .insert(apiKeys)
@@ -109,15 +110,31 @@ export function makeApiKeys({ inOrg, audit, nowMs }: ApiKeysDeps) {
     /** From its commit on the key opens nothing, in any process, and no key that it made: nobody keeps one in memory. */
     async revoke(orgId: string, id: string, by: Actor): Promise<void> {
       await inOrg(orgId, async (tx) => {
-        const [gone] = await tx
-          .delete(apiKeys)
-          .where(and(eq(apiKeys.orgId, orgId), eq(apiKeys.id, id)))
-          .returning({ name: apiKeys.name, hint: apiKeys.hint })
-        if (gone === undefined) throw notFound('API key')
-        await audit({ orgId, by, action: 'api_key.revoked', target: id, detail: gone }, tx)
+        await lockKeys(tx, orgId)
+        const { rows } = await tx.execute<{ id: string; name: string; hint: string }>(sql`
+          with recursive gone as (
+            select id, name, hint from patchbay.api_keys where org_id = ${orgId} and id = ${id}
+            union
+            select made.id, made.name, made.hint
+            from gone
+            join patchbay.api_keys as made on made.org_id = ${orgId} and made.made_by = gone.id
+          )
+          select * from gone`)
+        if (rows.length === 0) throw notFound('API key')
+        // The keys that it made go with it.
+        await tx.delete(apiKeys).where(and(eq(apiKeys.orgId, orgId), eq(apiKeys.id, id)))
+        for (const { id: target, name, hint } of rows) {
+          const detail = target === id ? { name, hint } : { name, hint, with: id }
+          await audit({ orgId, by, action: 'api_key.revoked', target, detail }, tx)
+        }
       })
     },
   }
+}
+
+/** A key is not made by one that is being revoked, and of what is revoked with it none is missed. */
+async function lockKeys(tx: DbTx, orgId: string): Promise<void> {
+  await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(${`api_keys/${orgId}`}, 0))`)
 }
 
 /** A key ends no later than the key that makes it, or a leaked one would be for ever. */

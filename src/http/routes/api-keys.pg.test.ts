@@ -312,5 +312,38 @@ describe('a key that a key made', () => {
     expect(await statusOf(mine.token, 'DELETE', `${keysPath}/${first.apiKey.id}`)).toBe(200)
     expect(await statusOf(second.key, 'GET', keysPath)).toBe(401)
     expect(await statusOf(third.key, 'GET', keysPath)).toBe(401)
+    const { entries } = (
+      await api.call('GET', `/orgs/${mine.orgId}/audit?limit=3`, { token: mine.token })
+    ).body
+    const told = (entries as { target: string }[]).toSorted((a, b) =>
+      a.target < b.target ? -1 : 1,
+    )
+    expect(told).toMatchObject(
+      [first, second, third].map(({ apiKey }, i) => ({
+        action: 'api_key.revoked',
+        principal: 'ann',
+        target: apiKey.id,
+        detail: i === 0 ? {} : { with: first.apiKey.id },
+      })),
+    )
+  })
+
+  test('is not made by one that is revoked at this moment, and nothing breaks', async () => {
+    const path = (id: string) => `${keysPath}/${id}`
+    for (let round = 0; round < 10; round += 1) {
+      const maker = await make(['org:tools:manage'])
+      const json = { name: 'CI', permissions: ['org:tools:manage'] }
+      const makings = Array.from({ length: 4 }, () =>
+        api.call('POST', keysPath, { token: maker.key, json }),
+      )
+      const revoked = statusOf(mine.token, 'DELETE', path(maker.apiKey.id))
+      for (const { status, body } of await Promise.all(makings)) {
+        if (status === 201) await revoked
+        else expect(status).toBe(401)
+        if (status === 201) expect(await statusOf(body.key, 'GET', keysPath)).toBe(401)
+      }
+      expect(await revoked).toBe(200)
+    }
+    expect(api.broken).toEqual([])
   })
 })
