@@ -218,6 +218,20 @@ export const settings = z.object({
     .describe(
       'Tool runs of one org at once in one process. Four times as many wait, 5 s at most; the rest is answered 429.',
     ),
+  WEBHOOKS_PER_ORG: z.coerce
+    .number('must be a number')
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(5000)
+    .describe('Subscriptions of one org at most: one event may be owed to all of them.'),
+  TOOLS_PER_ORG: z.coerce
+    .number('must be a number')
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(500)
+    .describe('Tools of one org at most; their schemas together have 8 KiB for each of them.'),
   TRUSTED_PROXIES: list
     .pipe(z.array(network))
     .default([])

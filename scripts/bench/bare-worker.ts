@@ -59,6 +59,7 @@ const resources = {
   pool,
   db: makeDb(pool),
   inOrg: () => Promise.reject(new Error('a worker serves no org alone')),
+  countPool: pool,
   keyring: plainKeyring,
   // A worker judges and sends, and nothing else.
   egress: egress as Egress,

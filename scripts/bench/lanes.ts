@@ -66,6 +66,7 @@ export async function subscribeLanes(
     audit: () => Promise.resolve(),
     providerOf: () => Promise.resolve(provider),
     urlJudge: async () => () => null,
+    maxSubscriptions: lanes,
   })
   const { id } = await integrations.create(ORG, { providerKey: key, name: 'bench' }, by)
   const secrets: Record<string, string> = {}

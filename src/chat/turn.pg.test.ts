@@ -95,6 +95,7 @@ function say(content: string, wiring: Wiring = {}) {
   const tools = makeTools({
     inOrg,
     audit: () => Promise.resolve(),
+    maxTools: 100,
     egress,
     newId,
     loadHost: async () => ({

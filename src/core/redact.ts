@@ -66,3 +66,8 @@ function overlap(text: string, secret: string): number {
   }
   return 0
 }
+
+/** For the audit log, which is kept for good: what follows the question mark may be a token. */
+export function withoutQuery(url: string): string {
+  return url.replace(/\?.*$/s, '?…')
+}

@@ -261,6 +261,7 @@ export const toolRuns = patchbay.table('tool_runs', {
   tool: text('tool').notNull(),
   toolId: uuid('tool_id'),
   integrationId: uuid('integration_id'),
+  host: text('host'),
   conversationId: text('conversation_id'),
   userId: text('user_id').notNull(),
   source: text('source', { enum: ['chat', 'api'] }).notNull(),

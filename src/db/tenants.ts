@@ -21,6 +21,9 @@ export class TenancyError extends Error {
   override readonly name = 'TenancyError'
 }
 
+/** Who waits for a lock has a connection that others wait for. */
+const LOCK_WAIT_MS = 5000
+
 type TenantsOptions = Omit<PoolOptions, 'settings'> & { readonly role: string }
 
 /**
@@ -28,7 +31,10 @@ type TenantsOptions = Omit<PoolOptions, 'settings'> & { readonly role: string }
  * `inOrg` would find no row of any org.
  */
 export function openTenants({ role, ...options }: TenantsOptions): Tenants {
-  const pool = openPool({ ...options, settings: [`role=${role.replace(/[\\\s]/g, '\\$&')}`] })
+  const pool = openPool({
+    ...options,
+    settings: [`role=${role.replace(/[\\\s]/g, '\\$&')}`, `lock_timeout=${LOCK_WAIT_MS}`],
+  })
   // Again in each transaction: a pooler between us and the server may drop what a connection asks for when it is opened.
   const begin = `begin; set local role ${pg.escapeIdentifier(role)}`
   const dbs = new WeakMap<pg.PoolClient, DbTx>()

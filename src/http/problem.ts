@@ -124,6 +124,8 @@ const AWAY_CODES = new Set([
   '57P02',
   '57P03',
   '53300',
+  // A lock that could not be had in time.
+  '55P03',
 ])
 
 /** What pg gives no code. */

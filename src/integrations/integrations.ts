@@ -214,7 +214,8 @@ export function makeIntegrations(deps: IntegrationsDeps) {
           .where(ofOrg(orgId, id))
           .returning()
         if (row === undefined) throw notFound('integration')
-        const detail = { changed: Object.keys(change) }
+        const { isEnabled } = change
+        const detail = { changed: Object.keys(change), isEnabled }
         await deps.audit({ orgId, by, action: 'integration.updated', target: id, detail }, tx)
         return toIntegration(row)
       })

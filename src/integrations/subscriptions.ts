@@ -4,7 +4,9 @@ import { type Page, toPage } from '../core/cursor.ts'
 import { AppError, invalidField, notFound } from '../core/error.ts'
 import { headersProblem } from '../core/header.ts'
 import type { Provider } from '../core/provider.ts'
+import { withoutQuery } from '../core/redact.ts'
 import { scheduleProblem } from '../core/schedule.ts'
+import type { DbTx } from '../db/pool.ts'
 import { webhookSubscriptions } from '../db/schema.ts'
 import type { InOrg } from '../db/tenants.ts'
 import type { Keyring } from '../security/keyring.ts'
@@ -45,6 +47,8 @@ interface SubscriptionsDeps {
   readonly newId: () => string
   readonly nowMs: () => number
   readonly audit: WriteAudit
+  /** Of one org. */
+  readonly maxSubscriptions: number
   /** Throws not found where the org has no such integration. */
   readonly providerOf: (orgId: string, integrationId: string) => Promise<Provider>
   /** Says of a URL why the org can never call it, or null. */
@@ -144,6 +148,21 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
     return { headers: await keyring.seal(sealContext(orgId, id, 'headers'), text), headerNames }
   }
 
+  /** Not counted one at a time: those that are made together may be some more. */
+  async function assertRoom(tx: DbTx, orgId: string): Promise<void> {
+    const { orgId: ofOrg, deletedAt } = webhookSubscriptions
+    const some = await tx
+      .select({ id: webhookSubscriptions.id })
+      .from(webhookSubscriptions)
+      .where(and(eq(ofOrg, orgId), isNull(deletedAt)))
+      .limit(deps.maxSubscriptions)
+    if (some.length < deps.maxSubscriptions) return
+    throw new AppError(
+      'UNPROCESSABLE',
+      `The org has ${deps.maxSubscriptions} webhooks, and may have no more (WEBHOOKS_PER_ORG).`,
+    )
+  }
+
   /** @throws AppError `INVALID_BODY` for what must not become of the row as it is */
   async function changedColumns(
     provider: Provider,
@@ -218,6 +237,7 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
         disabledReason: input.isActive === false ? DISABLED_BY_HAND : null,
       }
       const row = await inOrg(orgId, async (tx) => {
+        await assertRoom(tx, orgId)
         const [created] = await tx.insert(webhookSubscriptions).values(values).returning()
         const { url, eventTypes, content = 'thin' } = values
         const detail = { url: withoutQuery(url), eventTypes, content }
@@ -331,14 +351,10 @@ function auditDetail(before: Row, after: Row, change: SubscriptionChange) {
   const to = { url: withoutQuery(after.url), content: after.content }
   return {
     changed: Object.keys(change),
+    isActive: change.isActive,
     ...(from.url === to.url ? {} : { url: { from: from.url, to: to.url } }),
     ...(from.content === to.content ? {} : { content: { from: from.content, to: to.content } }),
   }
-}
-
-/** What follows the question mark may be a token, and the audit log is kept for good. */
-function withoutQuery(url: string): string {
-  return url.replace(/\?.*$/s, '?…')
 }
 
 function assertSchedule(schedule: readonly number[] | null | undefined): void {

@@ -4,7 +4,7 @@ import { makeGate } from './gate.ts'
 const enough = { maxWaiting: 10, maxWaitMs: 60_000 }
 
 test('so many are let in at once, the next ones in their order', async () => {
-  const enter = makeGate({ max: 2, ...enough })
+  const enter = makeGate({ what: 'of these run', max: 2, ...enough })
   const order: string[] = []
   const leaveFirst = await enter('org')
   const leaveSecond = await enter('org')
@@ -28,7 +28,7 @@ test('so many are let in at once, the next ones in their order', async () => {
 })
 
 test('one key never waits for another', async () => {
-  const enter = makeGate({ max: 1, ...enough })
+  const enter = makeGate({ what: 'of these run', max: 1, ...enough })
   const leave = await enter('slow')
   const waits = enter('slow')
   const leaveOther = await enter('other')
@@ -39,7 +39,7 @@ test('one key never waits for another', async () => {
 })
 
 test('who finds the queue full is refused at once', async () => {
-  const enter = makeGate({ max: 1, maxWaiting: 1, maxWaitMs: 60_000 })
+  const enter = makeGate({ what: 'of these run', max: 1, maxWaiting: 1, maxWaitMs: 60_000 })
   const leave = await enter('org')
   const waits = enter('org')
   await expect(enter('org')).rejects.toMatchObject({ code: 'RATE_LIMITED', retryAfterS: 1 })
@@ -49,7 +49,7 @@ test('who finds the queue full is refused at once', async () => {
 })
 
 test('who waited in vain is refused, and takes no place', async () => {
-  const enter = makeGate({ max: 1, maxWaiting: 1, maxWaitMs: 1 })
+  const enter = makeGate({ what: 'of these run', max: 1, maxWaiting: 1, maxWaitMs: 1 })
   const leave = await enter('org')
   await expect(enter('org')).rejects.toMatchObject({ code: 'RATE_LIMITED' })
   leave()
@@ -58,7 +58,7 @@ test('who waited in vain is refused, and takes no place', async () => {
 })
 
 test('who is gone waits no more', async () => {
-  const enter = makeGate({ max: 1, maxWaiting: 1, maxWaitMs: 60_000 })
+  const enter = makeGate({ what: 'of these run', max: 1, maxWaiting: 1, maxWaitMs: 60_000 })
   const leave = await enter('org')
   const gone = new AbortController()
   const waits = enter('org', gone.signal)

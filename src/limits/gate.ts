@@ -1,6 +1,8 @@
 import { AppError } from '../core/error.ts'
 
 export interface GateOptions {
+  /** For who is refused, after the number: what it lets in. */
+  readonly what: string
   /** At once, for each key. */
   readonly max: number
   readonly maxWaiting: number
@@ -18,7 +20,7 @@ interface Queue {
  * @returns what lets the next one in
  * @throws AppError `RATE_LIMITED` for who finds the queue full or waited in vain
  */
-export function makeGate({ max, maxWaiting, maxWaitMs }: GateOptions) {
+export function makeGate({ what, max, maxWaiting, maxWaitMs }: GateOptions) {
   const queues = new Map<string, Queue>()
 
   function leave(key: string, queue: Queue): void {
@@ -41,7 +43,7 @@ export function makeGate({ max, maxWaiting, maxWaitMs }: GateOptions) {
       return () => leave(key, queue)
     }
     if (queue.waiting.size >= maxWaiting || !(await isLetIn(queue, maxWaitMs, signal))) {
-      throw new AppError('RATE_LIMITED', `${max} of these run already; try again in a moment`, {
+      throw new AppError('RATE_LIMITED', `${max} ${what} already; try again in a moment.`, {
         retryAfterS: 1,
       })
     }

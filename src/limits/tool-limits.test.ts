@@ -18,7 +18,7 @@ function makeLimited(refused: string | null, max = 1) {
       taken.push([key, limit])
       return { isAllowed: key !== refused, limit: limit.points, remaining: 0, resetMs: 1200 }
     },
-    enter: makeGate({ max, maxWaiting: 0, maxWaitMs: 1 }),
+    enter: makeGate({ what: 'of these run', max, maxWaiting: 0, maxWaitMs: 1 }),
     perIntegration: 600,
   })
   return { limited, taken }

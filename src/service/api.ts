@@ -27,6 +27,7 @@ import { makeEgressAllowLists } from '../integrations/egress-allow-list.ts'
 import { makeIntegrations } from '../integrations/integrations.ts'
 import { makeSubscriptions } from '../integrations/subscriptions.ts'
 import { makeCount } from '../limits/count.ts'
+import { shareOut } from '../limits/fair-share.ts'
 import { makeGate } from '../limits/gate.ts'
 import { makeLimiter, type Take } from '../limits/limiter.ts'
 import { makeToolLimits } from '../limits/tool-limits.ts'
@@ -34,12 +35,13 @@ import { fromDrizzle } from '../outbox/adapters.ts'
 import { type EventInput, emit } from '../outbox/emit.ts'
 import { findProvider, PROVIDERS } from '../providers/registry.ts'
 import type { Log } from '../telemetry/log.ts'
-import { jwtSecret, type Resources } from './resources.ts'
+import { API_CONNECTIONS, jwtSecret, type Resources } from './resources.ts'
 import { makeTools } from './tools.ts'
 
 /** The API on its resources: every feature made, each given what it needs of the others. */
 export async function makeApi(config: Config, resources: Resources, log: Log) {
-  const { db, pool, inOrg, keyring, egress, jobs, newId } = resources
+  const { db, pool, keyring, egress, jobs, newId } = resources
+  const inOrg = shareOut(resources.inOrg, makeGate(ORG_SHARE))
   const retentionDays = config.RETENTION_DAYS
   const emitIn = (tx: DbTx, event: EventInput) => emit(fromDrizzle(tx, sql), event)
 
@@ -68,6 +70,7 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
     keyring,
     newId,
     urlJudge,
+    maxSubscriptions: config.WEBHOOKS_PER_ORG,
     providerOf: async (orgId, integrationId) => {
       const { provider } = await integrations.get(orgId, integrationId)
       const found = findProvider(provider.key)
@@ -76,7 +79,11 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
     },
   })
   const conversations = makeConversations({ inOrg })
-  const take = makeLimiter({ count: makeCount(pool), nowMs: () => performance.now(), log })
+  const take = makeLimiter({
+    count: makeCount(resources.countPool),
+    nowMs: () => performance.now(),
+    log,
+  })
   const { catalog, invoke, runs, definitions } = makeTools({
     limited: toolLimits(config, take),
     inOrg,
@@ -88,6 +95,7 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
     searchMessages: conversations.search,
     emit: emitIn,
     audit: writeAudit,
+    maxTools: config.TOOLS_PER_ORG,
   })
   const turn = makeTurn({
     inOrg,
@@ -165,11 +173,24 @@ function requestLimit(points: number, take: Take): AppDeps['takeRequest'] {
 
 const MAX_PLACE_WAIT_MS = 5000
 
+/** Half of the API's connections. */
+const ORG_SHARE = {
+  what: 'requests of this org are under way',
+  max: API_CONNECTIONS / 2,
+  maxWaiting: 1000,
+  maxWaitMs: MAX_PLACE_WAIT_MS,
+}
+
 function toolLimits(config: Config, take: Take) {
   const max = config.TOOL_CONCURRENCY
   return makeToolLimits({
     take,
-    enter: makeGate({ max, maxWaiting: 4 * max, maxWaitMs: MAX_PLACE_WAIT_MS }),
+    enter: makeGate({
+      what: 'tools of this org run',
+      max,
+      maxWaiting: 4 * max,
+      maxWaitMs: MAX_PLACE_WAIT_MS,
+    }),
     perIntegration: config.RATE_LIMIT_INTEGRATION,
   })
 }

@@ -20,6 +20,11 @@ import { makeKeyWrapper } from './master-key.ts'
 
 const MAX_RETRY_MS = 10_000
 
+const COUNT_PATIENCE_MS = 1000
+
+/** Of one process, for the requests of orgs. */
+export const API_CONNECTIONS = 10
+
 /** Everything a process opens and must close. */
 export interface Resources {
   readonly databaseUrl: string
@@ -27,6 +32,8 @@ export interface Resources {
   /** The installation's own: it sees every org. What serves one org's request takes `inOrg`. */
   readonly db: Db
   readonly inOrg: InOrg
+  /** For counts of the rate limits alone: while they hang, everything else goes on. */
+  readonly countPool: Pool
   readonly keyring: Keyring
   readonly egress: Egress
   readonly jobs: Jobs
@@ -56,12 +63,20 @@ export async function openResources(
     onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
   })
   stack.defer(() => pool.end())
+  const countPool = openPool({
+    url: databaseUrl,
+    max: 2,
+    applicationName: 'patchbay limits',
+    settings: [`statement_timeout=${COUNT_PATIENCE_MS}`],
+    onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
+  })
+  stack.defer(() => countPool.end())
   const db = makeDb(pool)
   const tenants = stack.use(
     openTenants({
       url: databaseUrl,
       role: await retrying(() => findApiRole(pool), retry),
-      max: 10,
+      max: API_CONNECTIONS,
       applicationName: 'patchbay api',
       onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
     }),
@@ -89,7 +104,8 @@ export async function openResources(
   const store = makeDataKeyStore(pool)
   const keyring = await retrying(() => openKeyring({ wrapper, store, newId }), retry)
   const jobs = stack.use(await retrying(() => openJobs({ url: databaseUrl, log }), retry))
-  return { databaseUrl, pool, db, inOrg: tenants.inOrg, keyring, egress, jobs, newId }
+  const { inOrg } = tenants
+  return { databaseUrl, pool, db, inOrg, countPool, keyring, egress, jobs, newId }
 }
 
 async function openDatabase(config: Config, stack: AsyncDisposableStack): Promise<string> {

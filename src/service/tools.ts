@@ -24,6 +24,7 @@ interface ToolsDeps extends Pick<Resources, 'inOrg' | 'egress' | 'newId'> {
   ) => Promise<FoundMessage[]>
   readonly emit: (tx: DbTx, event: RunEvent) => Promise<string>
   readonly audit: (entry: AuditEntry, tx: DbTx) => Promise<void>
+  readonly maxTools: number
 }
 
 /** The tools feature, wired. */
@@ -36,7 +37,7 @@ export function makeTools({ inOrg, egress, newId, loadHost, urlJudge, ...deps }:
   const catalog = makeCatalog({ inOrg, builtins })
   const invoke = makeInvoke({
     find: catalog.find,
-    names: async (orgId) => (await catalog.list(orgId)).map((tool) => tool.name),
+    names: catalog.names,
     validate: args.validate,
     limited: deps.limited,
     call: makeCall({
@@ -58,6 +59,7 @@ export function makeTools({ inOrg, egress, newId, loadHost, urlJudge, ...deps }:
       loadHost,
       urlJudge,
       audit: deps.audit,
+      maxTools: deps.maxTools,
     }),
   }
 }

@@ -35,6 +35,19 @@ interface CatalogDeps {
   readonly builtins: readonly BuiltinTool[]
 }
 
+const ofItsIntegration = and(
+  eq(orgIntegrations.orgId, externalToolDefinitions.orgId),
+  eq(orgIntegrations.id, externalToolDefinitions.integrationId),
+)
+
+const isListed = (orgId: string) =>
+  and(
+    eq(externalToolDefinitions.orgId, orgId),
+    eq(externalToolDefinitions.isEnabled, true),
+    eq(orgIntegrations.isEnabled, true),
+    isNull(orgIntegrations.deletedAt),
+  )
+
 /** What an org's assistant may call: the built-in tools and those of its enabled integrations, always in the same order. */
 export function makeCatalog({ inOrg, builtins }: CatalogDeps) {
   const externalOf = (orgId: string, isWanted?: SQL) =>
@@ -42,26 +55,25 @@ export function makeCatalog({ inOrg, builtins }: CatalogDeps) {
       tx
         .select({ tool: externalToolDefinitions })
         .from(externalToolDefinitions)
-        .innerJoin(
-          orgIntegrations,
-          and(
-            eq(orgIntegrations.orgId, externalToolDefinitions.orgId),
-            eq(orgIntegrations.id, externalToolDefinitions.integrationId),
-          ),
-        )
-        .where(
-          and(
-            eq(externalToolDefinitions.orgId, orgId),
-            isWanted,
-            eq(externalToolDefinitions.isEnabled, true),
-            eq(orgIntegrations.isEnabled, true),
-            isNull(orgIntegrations.deletedAt),
-          ),
-        )
+        .innerJoin(orgIntegrations, ofItsIntegration)
+        .where(and(isListed(orgId), isWanted))
         .orderBy(asc(externalToolDefinitions.name)),
     )
 
   return {
+    /** Of all tools; without their schemas, which may be large. */
+    async names(orgId: string): Promise<string[]> {
+      const { name } = externalToolDefinitions
+      const rows = await inOrg(orgId, (tx) =>
+        tx
+          .select({ name })
+          .from(externalToolDefinitions)
+          .innerJoin(orgIntegrations, ofItsIntegration)
+          .where(isListed(orgId)),
+      )
+      return [...builtins, ...rows].map((tool) => tool.name)
+    },
+
     async list(orgId: string): Promise<CatalogTool[]> {
       const own = builtins.map(
         ({ name, wireName, description, argsSchema }): CatalogTool => ({

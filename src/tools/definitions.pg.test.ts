@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { actor } from '../../test/fixtures/actor.ts'
 import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
+import type { AuditEntry } from '../core/actor.ts'
 import { makeArgsValidator } from './args.ts'
 import { makeBuiltins } from './builtins.ts'
 import { makeToolDefinitions, type ToolHost, type ToolInput } from './definitions.ts'
@@ -9,6 +10,8 @@ let database: TestDatabase
 let orgId: string
 let integrationId: string
 let definitions: ReturnType<typeof makeToolDefinitions>
+const audited: AuditEntry[] = []
+const MAX_TOOLS = 12
 
 const HOST: ToolHost = {
   isEnabled: true,
@@ -36,7 +39,10 @@ beforeAll(async () => {
   )
   definitions = makeToolDefinitions({
     inOrg: database.inOrg,
-    audit: () => Promise.resolve(),
+    audit: async (entry) => {
+      audited.push(entry)
+    },
+    maxTools: MAX_TOOLS,
     builtins: makeBuiltins({ now: () => new Date(), searchMessages: async () => [] }),
     compile: makeArgsValidator().compile,
     loadHost: async (org, id) => {
@@ -53,6 +59,7 @@ beforeAll(async () => {
 afterAll(() => database[Symbol.asyncDispose]())
 
 beforeEach(async () => {
+  audited.length = 0
   orgId = await database.addOrg()
   integrationId = await addIntegration(orgId)
 })
@@ -240,5 +247,57 @@ describe('a definition that can never work', () => {
   test('is not one whose pattern only looks like it', async () => {
     const argsSchema = { type: 'object', properties: { a: { pattern: '^[^\\u0000]+$' } } }
     expect((await create({ argsSchema })).argsSchema).toEqual(argsSchema)
+  })
+})
+
+describe('the audit entry of a tool', () => {
+  const calls = {
+    method: 'POST',
+    url: 'https://jira.example.com/{{config.project}}/issues',
+    credentials: ['token'],
+  }
+
+  test('says where its calls go and which credentials go with them', async () => {
+    const { id } = await create()
+    expect(audited).toMatchObject([
+      { action: 'tool.created', target: id, detail: { name: INPUT.name, calls } },
+    ])
+  })
+
+  test('says what they were and are, where that changes, and no query', async () => {
+    const { id } = await create()
+    const url = 'https://elsewhere.example.org/in?key={{credentials.token}}'
+    const httpConfig = { method: 'GET' as const, url }
+    await definitions.update(orgId, integrationId, id, { httpConfig }, actor())
+    await definitions.update(orgId, integrationId, id, { httpConfig, isEnabled: false }, actor())
+    const now = { method: 'GET', url: 'https://elsewhere.example.org/in?…', credentials: ['token'] }
+    expect(audited.slice(1).map((entry) => entry.detail)).toEqual([
+      { changed: ['httpConfig'], calls: { from: calls, to: now } },
+      { changed: ['httpConfig', 'isEnabled'], isEnabled: false },
+    ])
+  })
+})
+
+describe('an org', () => {
+  test('has so many tools and no more, also when several are made at once', async () => {
+    const made = await Promise.allSettled(
+      Array.from({ length: MAX_TOOLS + 4 }, (_, i) => create({ name: `tool.${i}` })),
+    )
+    const refused = made.filter((result) => result.status === 'rejected')
+    expect(refused).toHaveLength(4)
+    expect(refused[0]?.reason).toMatchObject({ code: 'UNPROCESSABLE' })
+  })
+
+  test('has schemas of so many bytes together', async () => {
+    const description = 'x'.repeat(40_000)
+    const argsSchema = { type: 'object', description }
+    for (const name of ['one', 'two']) await create({ name, argsSchema })
+    const { id } = await create({ name: 'three' })
+    const change = definitions.update(orgId, integrationId, id, { argsSchema }, actor())
+    await expect(change).rejects.toMatchObject({ code: 'UNPROCESSABLE' })
+    await expect(create({ name: 'four', argsSchema })).rejects.toMatchObject({
+      code: 'UNPROCESSABLE',
+    })
+    await create({ name: 'five' })
   })
 })

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { and, asc, eq, ne, sql } from 'drizzle-orm'
+import { and, asc, count, eq, ne, sql } from 'drizzle-orm'
 import type { Actor, AuditEntry } from '../core/actor.ts'
 import { AppError, invalidField, notFound } from '../core/error.ts'
 import { TOOL_NAME, wireNameOf } from '../core/tool-name.ts'
@@ -8,11 +8,17 @@ import { externalToolDefinitions } from '../db/schema.ts'
 import type { InOrg } from '../db/tenants.ts'
 import type { JsonSchema, makeArgsValidator } from './args.ts'
 import type { BuiltinTool } from './builtins.ts'
-import { assertHttpConfig, type HttpConfig, httpConfigSchema } from './http-config.ts'
+import {
+  assertHttpConfig,
+  describeHttpConfig,
+  type HttpConfig,
+  httpConfigSchema,
+} from './http-config.ts'
 import type { ToolRateLimit } from './rate-limit.ts'
 import { assertSafeSchema } from './schema-rules.ts'
 
 const MAX_DESCRIPTION_LENGTH = 1024
+const SCHEMA_BYTES_PER_TOOL = 8192
 
 /** A tool of an org, backed by an HTTP endpoint. */
 export interface ExternalTool {
@@ -55,12 +61,16 @@ export type UrlJudge = (
   network: 'public' | 'internal',
 ) => Promise<(url: string) => string | null>
 
+type Row = typeof externalToolDefinitions.$inferSelect
+
 interface DefinitionsDeps {
   readonly inOrg: InOrg
   readonly builtins: readonly BuiltinTool[]
   readonly compile: ReturnType<typeof makeArgsValidator>['compile']
   readonly loadHost: (orgId: string, integrationId: string) => Promise<ToolHost | null>
   readonly audit: (entry: AuditEntry, tx: DbTx) => Promise<void>
+  /** Of one org. */
+  readonly maxTools: number
   /** Says of a URL why the org can never call it, or null. */
   readonly urlJudge: UrlJudge
 }
@@ -141,6 +151,23 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
     return wireName
   }
 
+  /**
+   * The catalog is read whole, for each turn of a chat too: tools and the bytes of their schemas are bounded together. After
+   * `freeWireName`, which lets one at a time count.
+   */
+  async function assertRoom(tx: DbTx, orgId: string): Promise<void> {
+    const size = sql<number>`coalesce(sum(octet_length(${tools.argsSchema}::text)), 0)::int`
+    const [sum] = await tx
+      .select({ count: count(), size })
+      .from(tools)
+      .where(eq(tools.orgId, orgId))
+    const limit = (what: string) =>
+      new AppError('UNPROCESSABLE', `The org has ${what}, and may have no more (TOOLS_PER_ORG).`)
+    if ((sum?.count ?? 0) > deps.maxTools) throw limit(`${deps.maxTools} tools`)
+    const maxBytes = deps.maxTools * SCHEMA_BYTES_PER_TOOL
+    if ((sum?.size ?? 0) > maxBytes) throw limit(`schemas of ${maxBytes} bytes`)
+  }
+
   return {
     async list(orgId: string, integrationId: string): Promise<ExternalTool[]> {
       await hostOf(orgId, integrationId)
@@ -183,7 +210,8 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
           })
           .returning()
         if (row === undefined) throw new Error('insert returned no row')
-        const detail = { integrationId, name, wireName }
+        await assertRoom(tx, orgId)
+        const detail = { integrationId, name, wireName, calls: describeHttpConfig(httpConfig) }
         await deps.audit({ orgId, by, action: 'tool.created', target: row.id, detail }, tx)
         return toTool(row)
       })
@@ -209,7 +237,10 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
           .where(and(ofIntegration(orgId, integrationId), eq(tools.id, id)))
           .returning()
         if (row === undefined) throw notFound('tool')
-        const detail = { changed: Object.keys(columns) }
+        if (change.argsSchema !== undefined) await assertRoom(tx, orgId)
+        const { isEnabled } = change
+        const changed = Object.keys(columns)
+        const detail = { changed, isEnabled, ...callsChange(before, row) }
         await deps.audit({ orgId, by, action: 'tool.updated', target: id, detail }, tx)
         return toTool(row)
       })
@@ -228,12 +259,20 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
   }
 }
 
+/** Where its calls go and what goes with them, before and after, where that differs. */
+function callsChange(before: Row, after: Row) {
+  const [from, to] = [before, after].map((row) =>
+    describeHttpConfig(httpConfigSchema.parse(row.httpConfig)),
+  )
+  return JSON.stringify(from) === JSON.stringify(to) ? {} : { calls: { from, to } }
+}
+
 /** Whether jsonb takes it: no U+0000 and no lone surrogates, which JSON text shows as escapes. */
 function isStorable(value: unknown): boolean {
   return !/(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/.test(JSON.stringify(value) ?? '')
 }
 
-function toTool(row: typeof externalToolDefinitions.$inferSelect): ExternalTool {
+function toTool(row: Row): ExternalTool {
   return {
     id: row.id,
     orgId: row.orgId,

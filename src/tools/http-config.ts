@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { invalidField } from '../core/error.ts'
 import { headersProblem } from '../core/header.ts'
+import { withoutQuery } from '../core/redact.ts'
 
 const MIN_TIMEOUT_MS = 100
 const MAX_TIMEOUT_MS = 30_000
@@ -64,6 +65,23 @@ export function assertHttpConfig(
   if (wrong !== null) {
     const path = wrong.name === '' ? 'httpConfig.headers' : `httpConfig.headers.${wrong.name}`
     throw invalidField(path, wrong.message)
+  }
+}
+
+/** The host that is called: none of it is filled in. */
+export function hostOf({ url }: HttpConfig): string {
+  return new URL(AUTHORITY.exec(url)?.[0] ?? url).host
+}
+
+/** For the audit log: where a tool's calls go, and which credentials go with them. */
+export function describeHttpConfig(config: HttpConfig) {
+  const names = allFillingsOf(config)
+    .filter(({ kind }) => kind === 'credentials')
+    .map(({ name }) => name)
+  return {
+    method: config.method,
+    url: withoutQuery(config.url),
+    credentials: [...new Set(names)].toSorted(),
   }
 }
 

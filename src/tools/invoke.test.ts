@@ -64,6 +64,7 @@ test('a run says everything about itself', async () => {
     tool: 'jira.createIssue',
     toolId: 'tool-1',
     integrationId: 'integration-1',
+    host: 'example.com',
     arguments: { n: 1 },
     outcome: 'timeout',
     result: null,
@@ -77,6 +78,7 @@ test('a built-in tool is no one’s integration', async () => {
     tool: 'clock.now',
     toolId: null,
     integrationId: null,
+    host: null,
     outcome: 'success',
     result: 'noon',
   })

@@ -3,6 +3,7 @@ import type { JsonSchema, makeArgsValidator } from './args.ts'
 import type { BuiltinTool } from './builtins.ts'
 import type { CallResult, CheckedInvocation } from './call.ts'
 import type { RunnableTool } from './catalog.ts'
+import { hostOf } from './http-config.ts'
 import type { ToolRateLimit } from './rate-limit.ts'
 
 export interface Invocation {
@@ -26,6 +27,8 @@ export interface FinishedRun {
   readonly tool: string
   readonly toolId: string | null
   readonly integrationId: string | null
+  /** That was called; null: a built-in tool. */
+  readonly host: string | null
   readonly arguments: unknown
   readonly outcome: 'success' | 'error' | 'timeout' | 'blocked'
   readonly result: unknown
@@ -98,6 +101,7 @@ export function makeInvoke(deps: InvokeDeps) {
         conversationId: invocation.conversationId,
         source: invocation.source,
         ...what,
+        host: tool.kind === 'builtin' ? null : hostOf(tool.httpConfig),
         ...called,
         durationMs: Math.round(performance.now() - startedAt),
       }

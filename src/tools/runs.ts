@@ -32,6 +32,7 @@ export function makeRuns({ inOrg, invoke, emit, audit }: RunsDeps) {
       tool,
       toolId: run.toolId,
       integrationId: run.integrationId,
+      host: run.host,
       conversationId: run.conversationId,
       userId: run.userId,
       source: run.source,
@@ -62,8 +63,9 @@ export function makeRuns({ inOrg, invoke, emit, audit }: RunsDeps) {
       const run = await invoke(invocation)
       await inOrg(run.orgId, async (tx) => {
         await record(tx, run)
-        const { id, orgId, tool, outcome } = run
-        await audit({ orgId, by, action: 'tool.ran', target: id, detail: { tool, outcome } }, tx)
+        const { id, orgId, tool, host, outcome } = run
+        const detail = { tool, host, outcome }
+        await audit({ orgId, by, action: 'tool.ran', target: id, detail }, tx)
       })
       if (run.outcome === 'success') return { runId: run.id, result: run.result }
       const code = run.outcome === 'timeout' ? 'TOOL_TIMEOUT' : 'TOOL_FAILED'

@@ -1,3 +1,5 @@
+-- One org does not hold up the others, and it can be seen afterwards what went where.
+
 -- The relay walks the orgs that have something pending, and takes the events of each in the order of their commits. In the
 -- collation "C": it compares faster, and row-level security, which compares `org_id` in the database's own, never takes this
 -- index for one event of an org where it could take that event's.
@@ -34,3 +36,6 @@ begin
   return null;
 end
 $$;
+
+-- Where a run went; a definition may have been changed since. Null: a built-in tool, or a run of before.
+alter table patchbay.tool_runs add column host text;
