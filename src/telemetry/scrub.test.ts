@@ -1,5 +1,6 @@
 import { Writable } from 'node:stream'
 import { expect, test } from 'vitest'
+import { makeDice } from '../../test/chaos/dice.ts'
 import { Secret } from '../core/secret.ts'
 import { makeLog } from './log.ts'
 import { scrub } from './scrub.ts'
@@ -100,6 +101,9 @@ test.each([
   '"'.repeat(60_000),
   '"secret":"'.repeat(6_000),
   '\\"secret\\":\\"'.repeat(4_000),
+  '\\"secret\\":\\"\\\\\\"'.repeat(3_000),
+  'secret\\'.repeat(8_000),
+  'secret" '.repeat(7_000),
   `"${'a'.repeat(60_000)}`,
   'whsec_'.repeat(10_000),
   'Bearer '.repeat(9_000),
@@ -133,6 +137,77 @@ test.each([
   const scrubbed: unknown = JSON.parse(scrub(JSON.stringify(line)))
   expect(Object.keys(scrubbed as object)).toEqual(Object.keys(line))
   expect(scrub(JSON.stringify(line))).not.toContain('abc')
+})
+
+test('one who chooses a name that ends like a member does not break the line', () => {
+  for (const sub of ['mallory"password":\\', '"password":"\\', '\\"secret\\":\\"']) {
+    const line = logged((log) => log.info({ principal_id: sub, address: '10.0.0.1' }, 'a'))
+    expect(JSON.parse(line)).toMatchObject({ address: '10.0.0.1', msg: 'a' })
+  }
+})
+
+/** What a pattern could trip over, in any order. */
+const AWKWARD = [
+  '"',
+  '\\',
+  '\\\\',
+  '\\"',
+  '"password":',
+  '"password":"',
+  '"secret" : "x',
+  '\\"apiKey\\":\\"',
+  '\\\\"token\\\\":\\\\"',
+  '\\\\"cookie\\\\":\\\\"',
+  '{"credentials":"',
+  '","',
+  '"}',
+  ':',
+  ',',
+  '\n',
+  '\0',
+  '\u{1f512}',
+  '\ud83d',
+  'whsec_',
+  'https://',
+  '@',
+  '?sig=',
+  'Bearer ',
+  'a word',
+]
+const EDGES = [' ', '\n', '\t', '"', '\\', ',', '\0', '\ud83d']
+
+/** A value of a member, told as JSON in a string as often as `depth` says. */
+function nest(depth: number, value: object): unknown {
+  return depth === 0 ? value : JSON.stringify(nest(depth - 1, value))
+}
+
+test('lines of awkward texts are JSON with all their members, and have no secret', () => {
+  const dice = makeDice(20_260_131)
+  const odd = () => {
+    const pieces = Array.from({ length: dice.between(0, 6) }, () => dice.pick(AWKWARD))
+    return pieces.join('')
+  }
+  const shaped = () =>
+    odd() + (dice.pick(EDGES) ?? '') + (dice.pick(Object.values(SECRETS)) ?? '') + odd()
+  for (let at = 0; at < 1000; at += 1) {
+    const named = { before: odd(), botToken: `${odd()}plain-words${odd()}`, after: odd() }
+    const fields = {
+      first: odd(),
+      [`key ${odd()}`]: odd(),
+      text: shaped(),
+      body: nest(Math.floor(dice.between(0, 4)), named),
+      prose: `${odd()}${nest(1, named)}${odd()}`,
+      err: new Error(shaped(), { cause: new Error(odd()) }),
+      address: '10.0.0.1',
+    }
+    const line = logged((log) => log.info(fields, odd()))
+    const parsed: object = JSON.parse(line)
+    expect(parsed).toMatchObject({ level: 'info', address: '10.0.0.1', msg: expect.any(String) })
+    expect(Object.keys(parsed)).toHaveLength(10)
+    for (const secret of ['plain-words', ...Object.values(SECRETS)]) {
+      expect(line).not.toContain(secret)
+    }
+  }
 })
 
 test('words after the name of a scheme are words', () => {
