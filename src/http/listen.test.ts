@@ -122,6 +122,25 @@ describe('what a proxy in front could read in another way is refused', () => {
   })
 })
 
+test('nothing is written into an answer under way, whatever was asked behind it', async () => {
+  const stream = new TransformStream<Uint8Array, Uint8Array>()
+  const writer = stream.writable.getWriter()
+  const { port, lines } = await start((request, env) =>
+    request.url.endsWith('/stream') ? new Response(stream.readable) : echo(request, env),
+  )
+  const socket = open(port)
+  const answer = receive(socket)
+  socket.write('GET /stream HTTP/1.1\r\nHost: a\r\n\r\n')
+  const begun = new Promise((done) => socket.once('data', done))
+  await writer.write(Buffer.from('first words'))
+  await begun
+  socket.write('GET /behind HTTP/1.1\r\nHost: a\r\n\r\nand no request\r\n\r\n')
+  const received = await answer
+  expect(received.match(/HTTP\/1\.1/g)).toEqual(['HTTP/1.1'])
+  expect(received).toMatch(/first words\r\n$/)
+  expect(lines).toMatchObject([{ status: 400, error: 'INVALID_REQUEST' }])
+})
+
 describe('what is too large', () => {
   test('headers over 16 KiB', async () => {
     const { port } = await start()

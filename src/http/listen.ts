@@ -130,10 +130,13 @@ function openServer(current: { fetch: Fetch }, options: ListenOptions): Server {
   const refuse = (refusal: Refusal, socket: Socket, reason = refusal.detail) =>
     refusalResponse(refusal, tell(refusal, socket, reason))
 
-  const answers = new WeakMap<Socket, ServerResponse>()
+  /** The answers that a connection still waits for: more than one where requests came without waiting. */
+  const answers = new WeakMap<Socket, Set<ServerResponse>>()
   const respond = (refusal?: Refusal) => (incoming: IncomingMessage, outgoing: ServerResponse) => {
     const { socket } = incoming
-    answers.set(socket, outgoing)
+    const owed = answers.get(socket) ?? new Set<ServerResponse>()
+    answers.set(socket, owed.add(outgoing))
+    outgoing.once('close', () => owed.delete(outgoing))
     const listener = getRequestListener(
       (request, env) => {
         const problem = refusal ?? headProblem(incoming)
@@ -156,8 +159,8 @@ function openServer(current: { fetch: Fetch }, options: ListenOptions): Server {
   server.on('checkExpectation', respond(NO_EXPECTATION))
   server.on('clientError', (error: Error & { code?: string }, socket: Socket) => {
     const refusal = refusalOf(error.code ?? '')
-    const answer = answers.get(socket)
-    const isBegun = answer?.headersSent === true && !answer.writableFinished
+    const owed = [...(answers.get(socket) ?? [])]
+    const isBegun = owed.some((answer) => answer.headersSent && !answer.writableFinished)
     if (error.code !== 'ECONNRESET' && socket.writable) {
       const requestId = tell(refusal, socket, error.code ?? error.message)
       // In the middle of an answer a second one would be taken for a part of it.
