@@ -108,7 +108,7 @@ function openServer(current: { fetch: Fetch }, options: ListenOptions): Server {
     connectionsCheckingInterval: timeouts.checkMs,
     maxHeaderSize: MAX_HEADER_BYTES,
     insecureHTTPParser: false,
-    // Without a host there is no URL: answered in our own form.
+    // Answered in our own form, by `headProblem`.
     requireHostHeader: false,
   })
   server.setTimeout(timeouts.idleMs)
@@ -145,6 +145,8 @@ function openServer(current: { fetch: Fetch }, options: ListenOptions): Server {
         return current.fetch(request, env as HttpBindings)
       },
       {
+        // Of a request that names none and may do so: nothing depends on it.
+        hostname: 'localhost',
         errorHandler: (error) => {
           if (error instanceof RequestError) return refuse(BAD_TARGET, socket, error.message)
           // The app answers what is thrown in it, so this is a bug of its frame.

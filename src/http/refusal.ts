@@ -56,7 +56,7 @@ export const NO_EXPECTATION: Refusal = {
 }
 
 /**
- * What Node's parser lets through and a proxy in front may read in another way: two hosts, or a body whose end is told by a
+ * What Node's parser lets through and a proxy in front may read in another way: no host or two, or a body whose end is told by a
  * coding that is not plain `chunked`. Node also drops headers beyond a number silently, so it is given none, and they are
  * counted here. [RFC 9112 §3.2, §6.1]
  */
@@ -67,7 +67,12 @@ export function headProblem({ httpVersion, rawHeaders }: Head): Refusal | null {
   }
   const valuesOf = (name: string) =>
     rawHeaders.filter((_, at) => at % 2 === 1 && rawHeaders[at - 1]?.toLowerCase() === name)
-  if (valuesOf('host').length > 1) return malformed('There is more than one Host header.')
+  const [host, ...moreHosts] = valuesOf('host')
+  if (moreHosts.length > 0) return malformed('There is more than one Host header.')
+  // HTTP/1.0 need not name one: the probes of simple load balancers do not.
+  if (host === '' || (host === undefined && httpVersion !== '1.0')) {
+    return malformed('There is no Host header.')
+  }
   const [coding] = valuesOf('transfer-encoding')
   if (coding === undefined) return null
   const isPlain = coding.toLowerCase() === 'chunked' && httpVersion === '1.1'
