@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { Writable } from 'node:stream'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -234,7 +235,7 @@ describe('what is odd, and a request all the same', () => {
   test.each([
     ['an absolute target', 'GET http://b/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n', 200],
     ['an upgrade that nobody offers', `${GET}Upgrade: websocket\r\n\r\n`, 200],
-    ['100-continue', `${GET}Expect: 100-continue\r\n\r\n`, 100],
+    ['100-continue without a body', `${GET}Expect: 100-continue\r\n\r\n`, 200],
     ['HTTP/1.0 without a host, as simple probes are', 'GET /healthz HTTP/1.0\r\n\r\n', 200],
     ['TRACE', 'TRACE / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n', 200],
     ['a stray percent sign', 'GET /% HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n', 200],
@@ -255,6 +256,37 @@ describe('what is odd, and a request all the same', () => {
     const { port } = await start()
     const answer = await exchangeRaw(port, `${GET}Expect: magic\r\n\r\n`)
     expectProblem(answer, 417, 'EXPECTATION_FAILED')
+  })
+})
+
+describe('one who waits for 100 Continue', () => {
+  const ask = `${POST}Expect: 100-continue\r\n`
+  const length = 'Content-Length: 5\r\n\r\n'
+  const whole = (request: Request) => request.text()
+  const stream = async ({ body }: Request) => Buffer.concat(await Array.fromAsync(body ?? []))
+
+  test.each([
+    ['of known length', length, 'hello', whole],
+    ['in chunks', `${CHUNKED}\r\n`, `5\r\nhello${NO_CHUNKS}`, whole],
+    ['as a stream', length, 'hello', stream],
+  ])('hears it once a body %s is read, and may go on asking', async (_, head, body, read) => {
+    const { port } = await start(async (request) => new Response(await read(request)))
+    const socket = open(port)
+    const answer = receive(socket)
+    socket.write(ask + head)
+    const [heard] = await once(socket, 'data')
+    expect(String(heard)).toBe('HTTP/1.1 100 Continue\r\n\r\n')
+    socket.write(`${body}${GET}\r\n`)
+    const received = await answer
+    expect(received).toContain('\r\n\r\nhello')
+    expect(received.match(/(?<=HTTP\/1\.1 )\d+/g)).toEqual(['100', '200', '200'])
+  })
+
+  test('does not hear it when the answer needs no body, which then must not follow', async () => {
+    const { port } = await start(() => new Response('who are you?', { status: 401 }))
+    const answer = await exchangeRaw(port, `${ask}Content-Length: 99999999\r\n\r\n`)
+    expect(answer).toMatchObject({ status: 401, body: 'who are you?' })
+    expect(answer.headers.get('connection')).toBe('close')
   })
 })
 

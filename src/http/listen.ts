@@ -158,6 +158,10 @@ function openServer(current: { fetch: Fetch }, options: ListenOptions): Server {
     void listener(incoming, outgoing)
   }
   server.on('request', respond())
+  server.on('checkContinue', (incoming, outgoing) => {
+    continueLate(incoming, outgoing)
+    respond()(incoming, outgoing)
+  })
   server.on('checkExpectation', respond(NO_EXPECTATION))
   server.on('clientError', (error: Error & { code?: string }, socket: Socket) => {
     const refusal = refusalOf(error.code ?? '')
@@ -171,6 +175,21 @@ function openServer(current: { fetch: Fetch }, options: ListenOptions): Server {
     socket.destroySoon()
   })
   return server
+}
+
+/**
+ * Asks for the body when it is first read, so never for one that is refused for its token, its path or its size. Such an
+ * answer ends the connection: whether the body comes all the same nobody can know. [RFC 9110 §10.1.1]
+ */
+function continueLate(incoming: IncomingMessage, outgoing: ServerResponse): void {
+  const { shouldKeepAlive } = outgoing
+  outgoing.shouldKeepAlive = false
+  incoming.once('resume', () => {
+    // What is left unread is drained behind the answer.
+    if (outgoing.headersSent) return
+    outgoing.writeContinue()
+    outgoing.shouldKeepAlive = shouldKeepAlive
+  })
 }
 
 function makeTellDrops(log: Pick<Log, 'warn'>): () => void {

@@ -74,19 +74,20 @@ export const noteOrg = createMiddleware<AppEnv>((c, next) => {
   return next()
 })
 
-const limit = bodyLimit({
-  maxSize: MAX_BODY_BYTES,
-  onError: () => {
-    throw new AppError('PAYLOAD_TOO_LARGE', 'The body is over 1 MiB.')
-  },
-})
+function refuseLarge(): never {
+  throw new AppError('PAYLOAD_TOO_LARGE', 'The body is over 1 MiB.')
+}
+
+const limit = bodyLimit({ maxSize: MAX_BODY_BYTES, onError: refuseLarge })
 
 /** Reads a body of unknown length, and no more of it than it may. */
-export const limitBody = createMiddleware<AppEnv>((c, next) =>
-  limit(c, next).catch((error: unknown) => {
+export const limitBody = createMiddleware<AppEnv>(async (c, next) => {
+  // Already to look at a body begins to read it, and asks for it where the caller waits for that.
+  if (Number(c.req.header('content-length')) > MAX_BODY_BYTES) refuseLarge()
+  await limit(c, next).catch((error: unknown) => {
     throw error instanceof AppError ? error : incomplete(error)
-  }),
-)
+  })
+})
 
 /** Whoever sent it is gone, or was cut off: no trouble of ours, and nobody is left to hear of it. */
 function incomplete(cause: unknown): AppError {
