@@ -110,6 +110,12 @@ describe('what is asked', () => {
     expectProblem(answer, 415, 'UNSUPPORTED_MEDIA_TYPE')
   })
 
+  test.each(withBody)('$title refuses a content coding', async (operation) => {
+    const request = { token, text: '{}', headers: { ...headers, 'content-encoding': 'gzip' } }
+    const answer = await api.call(operation.method, pathOf(operation, myIds), request)
+    expectProblem(answer, 415, 'UNSUPPORTED_MEDIA_TYPE')
+  })
+
   test.each(withBody)('$title names a field it does not know', async (operation) => {
     const body = sample(operation.body ?? {}, '', mine.orgId) as object
     const answer = await ask(operation, token, myIds, { ...body, surprise: 1 })

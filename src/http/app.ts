@@ -11,7 +11,7 @@ import { docsPage } from './docs-page.ts'
 import { authenticate } from './middleware/auth.ts'
 import { allowOrigins } from './middleware/cors.ts'
 import { limitPrincipal } from './middleware/rate-limit.ts'
-import { limitBody, noteOrg, requestLog, requireJson } from './middleware/request.ts'
+import { limitBody, noteOrg, refuseCodings, requestLog, requireJson } from './middleware/request.ts'
 import { makeOnError, problemResponse } from './problem.ts'
 import { makeRouter } from './route.ts'
 import { type ApiKeyRoutesDeps, apiKeyRoutes } from './routes/api-keys.ts'
@@ -66,7 +66,7 @@ export function createApp(deps: AppDeps) {
   const api = makeRouter()
   api.use(authenticate(deps), noteOrg)
   if (deps.takeRequest !== null) api.use(limitPrincipal(deps.takeRequest))
-  api.use(limitBody, requireJson)
+  api.use(refuseCodings, limitBody, requireJson)
   api.route('/', orgRoutes(deps))
   api.route('/', apiKeyRoutes(deps))
   api.route('/', egressAllowListRoutes(deps))

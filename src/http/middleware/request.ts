@@ -74,6 +74,19 @@ export const noteOrg = createMiddleware<AppEnv>((c, next) => {
   return next()
 })
 
+/** A body comes as it is: what its size, its depth and an `Idempotency-Key` are held against is what was sent. */
+export const refuseCodings = createMiddleware<AppEnv>((c, next) => {
+  if (c.req.method === 'GET' || c.req.method === 'HEAD') return next()
+  const codings = (c.req.header('content-encoding') ?? '').split(',')
+  if (codings.every((coding) => /^(?:identity)?$/i.test(coding.trim()))) return next()
+  // With 415 it says which codings would be taken. [RFC 9110 §12.5.3]
+  c.header('accept-encoding', 'identity')
+  throw new AppError(
+    'UNSUPPORTED_MEDIA_TYPE',
+    'Send the body as it is: no Content-Encoding but identity is understood.',
+  )
+})
+
 function refuseLarge(): never {
   throw new AppError('PAYLOAD_TOO_LARGE', 'The body is over 1 MiB.')
 }
