@@ -1,5 +1,7 @@
 import { afterAll, expect, test } from 'vitest'
 import { openTestApi } from '../../../test/fixtures/api.ts'
+import { makeLog } from '../../telemetry/log.ts'
+import { listen } from '../listen.ts'
 
 const api = await openTestApi()
 afterAll(() => api[Symbol.asyncDispose]())
@@ -83,6 +85,24 @@ test('a streamed turn shows its progress and ends with what was committed', asyn
   expect(names).toContain('delta')
   expect(names.at(-1)).toBe('done')
   expect(await eventsOf(id)).toHaveLength(2)
+})
+
+test('a streamed turn is kept by no cache, like every other answer', async () => {
+  const id = await start()
+  await using server = await listen('127.0.0.1', 0, api.fetch, { log: makeLog('silent') })
+  const answer = await fetch(`${server.url}${path}/${id}/turns`, {
+    method: 'POST',
+    body: JSON.stringify({ content: 'hello' }),
+    headers: {
+      authorization: `Bearer ${token}`,
+      'content-type': 'application/json',
+      accept: 'text/event-stream',
+    },
+  })
+  expect(await answer.text()).toContain('event: done')
+  expect(answer.headers.get('content-type')).toContain('text/event-stream')
+  expect(answer.headers.get('cache-control')).toBe('no-store')
+  expect(answer.headers.get('x-request-id')).not.toBeNull()
 })
 
 test('a streamed turn with an Idempotency-Key is refused', async () => {

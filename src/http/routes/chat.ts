@@ -8,6 +8,7 @@ import { requires } from '../middleware/auth.ts'
 import { toAppError, toProblem } from '../problem.ts'
 import { makeRouter, route } from '../route.ts'
 import { body, json, nextCursor, orgParam, pageQuery, time, uuid } from '../schemas.ts'
+import { SECURITY_HEADERS } from '../security-headers.ts'
 
 const MAX_CONTENT_LENGTH = 32_000
 
@@ -154,6 +155,8 @@ export function chatRoutes({ conversations, turn, wake, log }: ChatRoutesDeps) {
         }
         await written
       })
+      // `streamSSE` has its own, which lets a cache keep what people wrote.
+      streamed.headers.set('cache-control', SECURITY_HEADERS['cache-control'])
       // The schema describes the JSON answer; a stream has none that the router's types could hold.
       return streamed as never
     })
