@@ -118,7 +118,7 @@ export const settings = z.object({
   MASTER_KEY_PREVIOUS: previousMasterKeys
     .default([])
     .describe(
-      'Master keys that may still open, until `npm run keys:rotate` is done: base64, or like `vault:transit/patchbay`.',
+      'Earlier master keys, needed until `npm run keys:rotate` is done: base64, or like `vault:transit/patchbay`.',
     ),
   KMS_VAULT_KEY: z
     .string()

@@ -30,10 +30,10 @@ const ADD_OWN = `
 insert into patchbay.data_keys (org_id, id, wrapped, master_key_id) values ($1, $2, $3, $4)`
 
 // The lock makes a rotation of the master key, which re-wraps the installation's own keys first, wait for this transaction:
-// it then finds the row. Who comes after it finds another master key there, and adds nothing.
+// it then finds the row. Who comes after it finds another master key there, and adds nothing under the one before.
 const ADD = `
 with own as (
-  select from patchbay.data_keys where org_id = '' and master_key_id = any ($5::text[]) limit 1 for share
+  select from patchbay.data_keys where org_id = '' and master_key_id = $5 limit 1 for share
 )
 insert into patchbay.data_keys (org_id, id, wrapped, master_key_id)
 select $1, $2::uuid, $3::bytea, $4 from own`
@@ -48,16 +48,16 @@ export function makeDataKeyStore(db: Queryable) {
     add: async (
       orgId: string,
       { id, wrapped, masterKeyId }: WrappedKey,
-      ownMasterKeyIds: readonly string[] | null,
+      ownMasterKeyId: string | null,
     ): Promise<boolean> => {
       const values = [orgId, id, wrapped, masterKeyId]
       const { rowCount } =
-        ownMasterKeyIds === null
+        ownMasterKeyId === null
           ? await db.query({ name: 'add_own_data_key', text: ADD_OWN, values })
           : await db.query({
               name: 'add_data_key',
               text: ADD,
-              values: [...values, ownMasterKeyIds],
+              values: [...values, ownMasterKeyId],
             })
       return rowCount === 1
     },

@@ -22,14 +22,10 @@ export interface DataKeyStore {
   /** One of each master key. */
   readonly samples: () => Promise<readonly WrappedSample[]>
   /**
-   * Adds a key if, and as long as, one of the installation's own is wrapped by one of these master keys; null: whatever they
-   * are. Says whether it did.
+   * Adds a key if, and as long as, one of the installation's own is wrapped by this master key; null: whatever they are. Says
+   * whether it did.
    */
-  readonly add: (
-    orgId: string,
-    key: WrappedKey,
-    ownMasterKeyIds: readonly string[] | null,
-  ) => Promise<boolean>
+  readonly add: (orgId: string, key: WrappedKey, ownMasterKeyId: string | null) => Promise<boolean>
 }
 
 export interface DataKeyDeps {
@@ -39,26 +35,28 @@ export interface DataKeyDeps {
 }
 
 /**
- * Makes an org a new data key. A rotation of the master key re-wraps the installation's own data key first; from then on a
- * process that has only the old master key may add none, so that nothing is left behind under a key that is thrown away.
+ * Makes an org a new data key, wrapped by what wraps the installation's own: not by what this process was told to wrap by, for
+ * others may have other settings. A rotation of the master key re-wraps the installation's own first. Until then whoever has
+ * the old key opens all there is; from then on nothing more is wrapped by it, so that it can be thrown away.
  */
 export async function addDataKey(deps: DataKeyDeps, orgId: string): Promise<void> {
   const { wrapper, store, newId } = deps
   for (let tries = 0; tries < MAX_TRIES; tries += 1) {
-    // Read before the wrapper reads its keys: they are then at least as new.
-    const own = orgId === '' ? null : (await store.list('')).map((row) => row.masterKeyId)
-    for (const masterKeyId of own ?? []) {
-      if (!(await wrapper.has(masterKeyId))) {
-        throw new KeyringError(
-          `${wrapper.setting} is not the key this database is sealed with any more: it was rotated to ${masterKeyId}. Restart this process with that key.`,
-        )
-      }
+    // Read first: what Vault then wraps by is this version of its key, or a later one.
+    const [own] = await store.list('')
+    if (own === undefined && orgId !== '') {
+      throw new KeyringError('the installation has no data key')
+    }
+    if (own !== undefined && !(await wrapper.has(own.masterKeyId))) {
+      throw new KeyringError(
+        `${wrapper.setting} is not the key this database is sealed with any more: it was rotated to ${own.masterKeyId}. Restart this process with that key.`,
+      )
     }
     const id = newId()
     const dataKey = randomBytes(32)
-    const wrapped = await wrapper.wrap(dataKey, { orgId, dataKeyId: id })
+    const wrapped = await wrapper.wrap(dataKey, { orgId, dataKeyId: id }, own?.masterKeyId)
     dataKey.fill(0)
-    if (await store.add(orgId, { id, ...wrapped }, own)) return
+    if (await store.add(orgId, { id, ...wrapped }, own?.masterKeyId ?? null)) return
   }
   throw new KeyringError('no data key could be added: the master key is being rotated')
 }

@@ -23,15 +23,16 @@ export interface KeyWrapper {
   readonly setting: string
   /** Tries the key before anything depends on it. */
   readonly prove: () => Promise<void>
-  /** The id that `wrap` gives now. */
+  /** The id that `wrap` gives now, where it is told none. */
   readonly currentId: () => Promise<string>
   /** Whether it is the one to ask for this master key; whether that opens anything, `unwrap` says. */
   readonly has: (masterKeyId: string) => Promise<boolean>
-  readonly wrap: (dataKey: Buffer, context: WrapContext) => Promise<Wrapped>
+  /** By its current key; or by the one that has the id `by`, in the latest version of it. */
+  readonly wrap: (dataKey: Buffer, context: WrapContext, by?: string) => Promise<Wrapped>
   readonly unwrap: (wrapped: Wrapped, context: WrapContext) => Promise<Buffer>
 }
 
-/** Wraps by the first; opens by whichever has the key. */
+/** Wraps by the first where it is not told by which; opens by whichever has the key. */
 export function withPrevious(current: KeyWrapper, previous: readonly KeyWrapper[]): KeyWrapper {
   const find = async (masterKeyId: string): Promise<KeyWrapper | null> => {
     for (const wrapper of [current, ...previous]) {
@@ -39,14 +40,20 @@ export function withPrevious(current: KeyWrapper, previous: readonly KeyWrapper[
     }
     return null
   }
+  const holderOf = async (masterKeyId: string): Promise<KeyWrapper> => {
+    const wrapper = await find(masterKeyId)
+    if (wrapper === null) throw unknownMasterKey(masterKeyId)
+    return wrapper
+  }
   return {
     ...current,
     has: async (masterKeyId) => (await find(masterKeyId)) !== null,
-    unwrap: async (wrapped, context) => {
-      const wrapper = await find(wrapped.masterKeyId)
-      if (wrapper === null) throw unknownMasterKey(wrapped.masterKeyId)
-      return wrapper.unwrap(wrapped, context)
+    wrap: async (dataKey, context, by) => {
+      const wrapper = by === undefined ? current : await holderOf(by)
+      return wrapper.wrap(dataKey, context, by)
     },
+    unwrap: async (wrapped, context) =>
+      (await holderOf(wrapped.masterKeyId)).unwrap(wrapped, context),
   }
 }
 

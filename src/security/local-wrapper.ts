@@ -10,8 +10,8 @@ interface MasterKey {
 }
 
 /**
- * Master keys that this process holds itself. They are read again before anything is wrapped, and when a data key is met
- * that none of them opens: so a key file that is rotated under a running process is followed.
+ * Master keys that this process holds itself. They are read again before the current one is used, and when one is
+ * asked for that is not among them: so a key file that is rotated under a running process is followed.
  *
  * @param readKeys in base64: the one that wraps, then those that may still open
  */
@@ -35,20 +35,23 @@ export function makeLocalWrapper(
     return known.get(masterKeyId)
   }
 
+  const keyOf = async (masterKeyId: string): Promise<KeyObject> => {
+    const key = await find(masterKeyId)
+    if (key === undefined) throw unknownMasterKey(masterKeyId)
+    return key
+  }
+
   return {
     setting,
     prove: async () => void (await readCurrent()),
     currentId: async () => (await readCurrent()).id,
     has: async (masterKeyId) => (await find(masterKeyId)) !== undefined,
-    wrap: async (dataKey, context) => {
-      const { id, key } = await readCurrent()
+    wrap: async (dataKey, context, by) => {
+      const { id, key } = by === undefined ? await readCurrent() : { id: by, key: await keyOf(by) }
       return { wrapped: encrypt(key, wrapAad(context), dataKey), masterKeyId: id }
     },
-    unwrap: async ({ wrapped, masterKeyId }, context) => {
-      const key = await find(masterKeyId)
-      if (key === undefined) throw unknownMasterKey(masterKeyId)
-      return decrypt(key, wrapAad(context), wrapped)
-    },
+    unwrap: async ({ wrapped, masterKeyId }, context) =>
+      decrypt(await keyOf(masterKeyId), wrapAad(context), wrapped),
   }
 }
 

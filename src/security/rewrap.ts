@@ -67,7 +67,7 @@ export async function rewrapDataKeys(deps: RewrapDeps): Promise<Rewrapped> {
     do {
       deps.signal.throwIfAborted()
       rows = await deps.listOutdated(currentId, after, BATCH)
-      // Once the installation's own are done, no process that lacks this master key adds another data key.
+      // Once the installation's own are done, no process adds a data key under another master key.
       for (const row of rows.filter(({ orgId }) => orgId === '')) await rewrapOne(row)
       await Promise.all(rows.filter(({ orgId }) => orgId !== '').map(rewrapOne))
       after = rows.at(-1) ?? after

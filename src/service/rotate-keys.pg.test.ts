@@ -10,7 +10,7 @@ import { makeDataKeyStore } from '../db/data-keys.ts'
 import type { KeyWrapper } from '../security/key-wrapper.ts'
 import { openKeyring } from '../security/keyring.ts'
 import { embeddedKeyFile, makeKeyWrapper } from './master-key.ts'
-import { rotateMasterKey } from './rotate-keys.ts'
+import { rotateDataKeys, rotateMasterKey } from './rotate-keys.ts'
 
 let stack: AsyncDisposableStack
 let database: TestDatabase
@@ -21,6 +21,7 @@ beforeEach(async () => {
 afterEach(() => stack.disposeAsync())
 
 const QUIET = { say: () => undefined, progress: () => undefined }
+const signal = new AbortController().signal
 const newKey = () => randomBytes(32).toString('base64')
 const wrapperOf = (settings: Record<string, string>) =>
   makeKeyWrapper(
@@ -50,8 +51,8 @@ async function expectOpens(wrapper: KeyWrapper, values: Awaited<ReturnType<typeo
   }
 }
 
-function rotate(wrapper: KeyWrapper, signal = new AbortController().signal) {
-  return rotateMasterKey({ pool: database.pool, wrapper, ...QUIET, signal }, null)
+function rotate(wrapper: KeyWrapper, stop = signal) {
+  return rotateMasterKey({ pool: database.pool, wrapper, ...QUIET, signal: stop }, null)
 }
 
 async function masterKeyIds(): Promise<string[]> {
@@ -113,6 +114,31 @@ describe('a rotation of the master key', () => {
     await expectOpens(wrapperOf({ MASTER_KEY: freshKey }), values)
   })
 
+  test("that has ended leaves nothing for the old key to wrap, whatever the order of a process's keys", async () => {
+    const [oldKey, freshKey] = [newKey(), newKey()]
+    const values = await sealMany(wrapperOf({ MASTER_KEY: oldKey }), 3)
+    const both = wrapperOf({ MASTER_KEY: freshKey, MASTER_KEY_PREVIOUS: oldKey })
+    const turned = wrapperOf({ MASTER_KEY: oldKey, MASTER_KEY_PREVIOUS: freshKey })
+    await rotate(both)
+    const place = placeOf('late')
+    const sealed = await (await openRing(turned)).seal(place, 'secret of late')
+    await expectOpens(wrapperOf({ MASTER_KEY: freshKey }), [...values, { place, sealed }])
+    await rotateDataKeys({ ...QUIET, pool: database.pool, wrapper: turned, signal }, 0)
+    expect(await masterKeyIds()).toEqual([await both.currentId()])
+  })
+
+  test('that has not begun keeps what is new open to processes that have the old key alone', async () => {
+    const [oldKey, freshKey] = [newKey(), newKey()]
+    const before = wrapperOf({ MASTER_KEY: oldKey })
+    const running = await openRing(before)
+    const both = wrapperOf({ MASTER_KEY: freshKey, MASTER_KEY_PREVIOUS: oldKey })
+    const values = await sealMany(both, 3)
+    for (const { place, sealed } of values) {
+      expect(await running.open(place, sealed)).toBe(`secret of ${place.orgId}`)
+    }
+    await expectOpens(before, values)
+  })
+
   test('names a data key that does not open, and leaves it', async () => {
     const [oldKey, freshKey] = [newKey(), newKey()]
     await sealMany(wrapperOf({ MASTER_KEY: oldKey }), 3)
@@ -136,7 +162,8 @@ describe('a rotation of the master key', () => {
     let previous = first
     for (const [round, key] of later.entries()) {
       const both = { MASTER_KEY: key, MASTER_KEY_PREVIOUS: previous }
-      const processes = [await openRing(wrapperOf(both)), await openRing(wrapperOf(both))]
+      const turned = { MASTER_KEY: previous, MASTER_KEY_PREVIOUS: key }
+      const processes = [await openRing(wrapperOf(both)), await openRing(wrapperOf(turned))]
       let isRotating = true
       const work = processes.map(async (keyring, i) => {
         for (let n = 0; isRotating; n += 1) {
@@ -234,12 +261,7 @@ test('an embedded installation rotates its key file under a process that makes n
   )
   for (let round = 0; round < 5; round += 1) {
     const { pool } = database
-    const deps = {
-      pool,
-      wrapper: open(),
-      ...QUIET,
-      signal: new AbortController().signal,
-    }
+    const deps = { pool, wrapper: open(), ...QUIET, signal }
     expect(await rotateMasterKey(deps, file)).toMatchObject({ outdated: 0, broken: [] })
   }
   isRotating = false
