@@ -24,28 +24,38 @@ async function isWaitingForLock(): Promise<boolean> {
 test('the newest key comes first', async () => {
   const store = makeDataKeyStore(database.pool)
   const keys = [keyOf('m'), keyOf('m'), keyOf('m')]
-  await store.add('', keyOf('m'), null)
+  await store.addFirst(keyOf('m'))
   for (const key of keys) expect(await store.add('acme', key, 'm')).toBe(true)
   expect(await store.list('acme')).toEqual(keys.toReversed())
   expect(await store.list('nobody')).toEqual([])
 })
 
-test('samples are one data key of each master key, with how many there are', async () => {
+test('the installation has one first key, however many are added at once', async () => {
   const store = makeDataKeyStore(database.pool)
+  await Promise.all(Array.from({ length: 10 }, () => store.addFirst(keyOf('m'))))
+  const [first, ...others] = await store.list('')
+  expect(others).toEqual([])
+  await store.addFirst(keyOf('other'))
+  expect(await store.list('')).toEqual([first])
+})
+
+test('samples are one data key of each master key, the newest of the installation first, with how many there are', async () => {
+  const store = makeDataKeyStore(database.pool)
+  await store.addFirst(keyOf('m1'))
   const own = keyOf('m1')
-  await store.add('', own, null)
+  await store.add('', own, 'm1')
   await store.add('a', keyOf('m1'), 'm1')
   const other = keyOf('m2')
   await store.add('b', other, 'm1')
   expect(await store.samples()).toEqual([
-    { ...own, orgId: '', count: 2 },
+    { ...own, orgId: '', count: 3 },
     { ...other, orgId: 'b', count: 1 },
   ])
 })
 
 test('a key is added only while one of the installation is wrapped by the same master key', async () => {
   const store = makeDataKeyStore(database.pool)
-  await store.add('', keyOf('new'), null)
+  await store.addFirst(keyOf('new'))
   expect(await store.add('acme', keyOf('old'), 'old')).toBe(false)
   expect(await store.list('acme')).toEqual([])
   expect(await store.add('acme', keyOf('new'), 'new')).toBe(true)
@@ -53,7 +63,7 @@ test('a key is added only while one of the installation is wrapped by the same m
 
 test('a key that meets a rotation waits for it, and is not added', async () => {
   const own = keyOf('old')
-  await makeDataKeyStore(database.pool).add('', own, null)
+  await makeDataKeyStore(database.pool).addFirst(own)
   const client = await database.pool.connect()
   await client.query('begin')
   const now = { wrapped: randomBytes(60), masterKeyId: 'new' }
@@ -67,7 +77,7 @@ test('a key that meets a rotation waits for it, and is not added', async () => {
 
 test('a rotation waits for a key that is being added, and then finds it', async () => {
   const own = keyOf('old')
-  await makeDataKeyStore(database.pool).add('', own, null)
+  await makeDataKeyStore(database.pool).addFirst(own)
   const client = await database.pool.connect()
   await client.query('begin')
   const late = keyOf('old')
@@ -86,7 +96,7 @@ test('a row that was changed since it was read is not overwritten', async () => 
   const store = makeDataKeyStore(database.pool)
   const { replace, count } = makeRewrapStore(database.pool)
   const own = { ...keyOf('old'), orgId: '' }
-  await store.add('', own, null)
+  await store.addFirst(own)
   const now = { wrapped: randomBytes(60), masterKeyId: 'new' }
   expect(await replace(own, now)).toBe(true)
   expect(await replace(own, { ...now, wrapped: randomBytes(60) })).toBe(false)
@@ -99,7 +109,7 @@ test('what is outdated comes page by page, the installation first', async () => 
   const store = makeDataKeyStore(database.pool)
   const { listOutdated } = makeRewrapStore(database.pool)
   for (const orgId of ['B', 'a', '0', 'é']) {
-    if (orgId === 'B') await store.add('', keyOf('old'), null)
+    if (orgId === 'B') await store.addFirst(keyOf('old'))
     await store.add(orgId, keyOf('old'), 'old')
   }
   const seen: string[] = []

@@ -1,4 +1,6 @@
-import type { Queryable } from './pool.ts'
+import { sql } from 'drizzle-orm'
+import type { Pool, PoolClient } from 'pg'
+import { makeDb, type Queryable } from './pool.ts'
 
 interface WrappedKey {
   readonly id: string
@@ -24,10 +26,7 @@ const SAMPLES = `
 select distinct on (master_key_id)
   org_id as "orgId", id, wrapped, master_key_id as "masterKeyId", (count(*) over (partition by master_key_id))::int as count
 from patchbay.data_keys
-order by master_key_id, org_id, id`
-
-const ADD_OWN = `
-insert into patchbay.data_keys (org_id, id, wrapped, master_key_id) values ($1, $2, $3, $4)`
+order by master_key_id, org_id, created_at desc, id desc`
 
 // The lock makes a rotation of the master key, which re-wraps the installation's own keys first, wait for this transaction:
 // it then finds the row. Who comes after it finds another master key there, and adds nothing under the one before.
@@ -39,7 +38,7 @@ insert into patchbay.data_keys (org_id, id, wrapped, master_key_id)
 select $1, $2::uuid, $3::bytea, $4 from own`
 
 /** Wrapped data keys in the database. Two processes that make an org's first key at once leave two, which is harmless. */
-export function makeDataKeyStore(db: Queryable) {
+export function makeDataKeyStore(db: Pool | PoolClient) {
   return {
     list: async (orgId: string): Promise<WrappedKey[]> =>
       (await db.query<WrappedKey>({ name: 'list_data_keys', text: LIST, values: [orgId] })).rows,
@@ -48,19 +47,20 @@ export function makeDataKeyStore(db: Queryable) {
     add: async (
       orgId: string,
       { id, wrapped, masterKeyId }: WrappedKey,
-      ownMasterKeyId: string | null,
+      ownMasterKeyId: string,
     ): Promise<boolean> => {
-      const values = [orgId, id, wrapped, masterKeyId]
-      const { rowCount } =
-        ownMasterKeyId === null
-          ? await db.query({ name: 'add_own_data_key', text: ADD_OWN, values })
-          : await db.query({
-              name: 'add_data_key',
-              text: ADD,
-              values: [...values, ownMasterKeyId],
-            })
-      return rowCount === 1
+      const values = [orgId, id, wrapped, masterKeyId, ownMasterKeyId]
+      return (await db.query({ name: 'add_data_key', text: ADD, values })).rowCount === 1
     },
+    addFirst: ({ id, wrapped, masterKeyId }: WrappedKey): Promise<void> =>
+      makeDb(db).transaction(async (tx) => {
+        // A statement of its own: the next one then sees what was added by whoever held the lock before.
+        await tx.execute(sql`select pg_advisory_xact_lock(hashtext('patchbay.first_data_key'))`)
+        await tx.execute(sql`
+          insert into patchbay.data_keys (org_id, id, wrapped, master_key_id)
+          select '', ${id}::uuid, ${wrapped}::bytea, ${masterKeyId}
+          where not exists (select from patchbay.data_keys where org_id = '')`)
+      }),
   }
 }
 

@@ -3,8 +3,8 @@ import type { KeyWrapper } from './key-wrapper.ts'
 import { KeyringError } from './keyring-error.ts'
 
 /**
- * Opens a data key of each master key that the database names, and the installation's own: a key that some orgs are sealed
- * with and that is not at hand is found now, not when they are served.
+ * Opens a data key of each master key that the database names, the installation's own where there is one: a key that some orgs
+ * are sealed with and that is not at hand is found now, not when they are served.
  *
  * @throws KeyringError naming the ids of both keys, and what to do
  */
@@ -15,8 +15,7 @@ export async function assertOpens({ wrapper, store }: Omit<DataKeyDeps, 'newId'>
       throw new KeyringError(await notTheKey(wrapper, sample, samples))
     }
   }
-  const own = (await store.list('')).map((row) => ({ ...row, orgId: '' }))
-  for (const row of [...own, ...samples]) {
+  for (const row of samples) {
     const opened = await wrapper
       .unwrap(row, { orgId: row.orgId, dataKeyId: row.id })
       .catch((error: unknown) => {

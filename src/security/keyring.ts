@@ -1,6 +1,6 @@
 import { createSecretKey, type KeyObject } from 'node:crypto'
 import { AES_HEADER_BYTES, decrypt, encrypt } from './aes.ts'
-import { addDataKey, type DataKeyDeps, type WrappedKey } from './data-key.ts'
+import { addDataKey, addFirstDataKey, type DataKeyDeps, type WrappedKey } from './data-key.ts'
 import { assertOpens } from './key-check.ts'
 import { KeyringError } from './keyring-error.ts'
 
@@ -82,8 +82,12 @@ export async function openKeyring(deps: KeyringDeps): Promise<Keyring> {
   }
 
   await wrapper.prove()
+  if ((await store.list('')).length === 0) {
+    await assertOpens(deps)
+    await addFirstDataKey(deps)
+  }
+  // After it is certain that there is one: of two processes that meet here with a key each, only one was first.
   await assertOpens(deps)
-  await newest('')
 
   /** The newest in the database, never a remembered one: keys are rotated, and an org may be deleted and made again. */
   const current = async (orgId: string) => {

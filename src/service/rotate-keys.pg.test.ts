@@ -242,6 +242,38 @@ describe('a rotation of the master key', () => {
   })
 })
 
+test('of two keys that meet at the first start of all, one serves and the other is refused', async () => {
+  const wrappers = [wrapperOf({ MASTER_KEY: newKey() }), wrapperOf({ MASTER_KEY: newKey() })]
+  const store = makeDataKeyStore(database.pool)
+  const bothLooked = Promise.withResolvers<void>()
+  let looks = 0
+  // Neither goes on before both have seen an empty database.
+  const samples = async () => {
+    const found = await store.samples()
+    looks += 1
+    if (looks === 2) bothLooked.resolve()
+    await bothLooked.promise
+    return found
+  }
+  const opened = await Promise.allSettled(
+    wrappers.map((wrapper) =>
+      openKeyring({ wrapper, store: { ...store, samples }, newId: randomUUID }),
+    ),
+  )
+  expect(opened.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected'])
+  for (const [i, start] of opened.entries()) {
+    const wrapper = wrappers[i] ?? expect.unreachable()
+    if (start.status === 'rejected') {
+      expect(String(start.reason)).toContain('is not the key this database was sealed with')
+      await expect(openRing(wrapper)).rejects.toThrow('is not the key')
+    } else {
+      const place = placeOf('first')
+      const sealed = await start.value.seal(place, 'secret of first')
+      await expectOpens(wrapper, [{ place, sealed }])
+    }
+  }
+})
+
 test('an embedded installation rotates its key file under a process that makes new orgs all the while', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'patchbay-keys-'))
   stack.defer(() => rm(dir, { recursive: true, force: true }))
