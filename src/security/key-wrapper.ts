@@ -21,8 +21,8 @@ export interface Wrapped {
 export interface KeyWrapper {
   /** The setting that names its key, for messages. */
   readonly setting: string
-  /** Tries the key before anything depends on it. */
-  readonly prove: () => Promise<void>
+  /** Tries its current key before anything depends on it; and the one that has the id `by`, which will wrap as well. */
+  readonly prove: (by?: string) => Promise<void>
   /** The id that `wrap` gives now, where it is told none. */
   readonly currentId: () => Promise<string>
   /** Whether it is the one to ask for this master key; whether that opens anything, `unwrap` says. */
@@ -47,6 +47,11 @@ export function withPrevious(current: KeyWrapper, previous: readonly KeyWrapper[
   }
   return {
     ...current,
+    prove: async (by) => {
+      await current.prove()
+      const other = by === undefined ? null : await find(by)
+      if (other !== current) await other?.prove()
+    },
     has: async (masterKeyId) => (await find(masterKeyId)) !== null,
     wrap: async (dataKey, context, by) => {
       const wrapper = by === undefined ? current : await holderOf(by)

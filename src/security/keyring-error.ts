@@ -2,3 +2,11 @@
 export class KeyringError extends Error {
   override readonly name = 'KeyringError'
 }
+
+/**
+ * Who keeps a master key says no; the cause of an AppError `UNAVAILABLE`. A process that runs waits for its token to be renewed;
+ * at a start it is the operator's to mend.
+ */
+export class KeyDeniedError extends Error {
+  override readonly name = 'KeyDeniedError'
+}

@@ -81,8 +81,9 @@ export async function openKeyring(deps: KeyringDeps): Promise<Keyring> {
     return made
   }
 
-  await wrapper.prove()
-  if ((await store.list('')).length === 0) {
+  const [own] = await store.list('')
+  await wrapper.prove(own?.masterKeyId)
+  if (own === undefined) {
     await assertOpens(deps)
     await addFirstDataKey(deps)
   }

@@ -1,12 +1,14 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { AppError } from '../core/error.ts'
 import { type KeyWrapper, type WrapContext, type Wrapped, wrapAad } from './key-wrapper.ts'
-import { KeyringError } from './keyring-error.ts'
+import { KeyDeniedError, KeyringError } from './keyring-error.ts'
 import type { CallVault, VaultAnswer } from './vault.ts'
 
 /** After a call that failed, how long until Vault is asked again. */
 const REST_MS = 5000
 const DATA_KEY_BYTES = 32
+
+type Failure = VaultAnswer & { readonly kind: 'away' | 'denied' }
 
 export interface VaultWrapperDeps {
   readonly call: CallVault
@@ -23,21 +25,21 @@ export interface VaultWrapperDeps {
  * Data keys under a key of Vault's transit engine, which never leaves it. The org and the data key are sent as `associated_data`,
  * and as `context` for keys that are derived. Needs Vault 1.13 (or OpenBao), and only `update` on `encrypt/KEY` and `decrypt/KEY`.
  *
- *   usable ── a call fails ─▶ away (every call fails at once; every 5 s one asks in the background) ── an answer ─▶ usable
+ *   usable ── a call fails ─▶ away, denied (every call fails at once; each 5 s one asks in the background) ── an answer ─▶ usable
  *
  * So an outage costs one caller the wait for an answer, not every one.
  */
 export function makeVaultWrapper(deps: VaultWrapperDeps): KeyWrapper {
   const prefix = `vault:${deps.mount}/${deps.key}:v`
-  let awayFor: string | null = null
+  let failure: Failure | null = null
   let askAgainAtMs = 0
 
   const note = (answer: VaultAnswer): void => {
-    const reason = answer.kind === 'away' || answer.kind === 'denied' ? answer.reason : null
+    const before = failure
+    failure = isFailure(answer) ? answer : null
     askAgainAtMs = deps.nowMs() + REST_MS
-    if (reason === null && awayFor !== null) deps.onChange(null)
-    if (reason !== null && awayFor === null) deps.onChange(reason)
-    awayFor = reason
+    if (failure === null && before !== null) deps.onChange(null)
+    if (failure !== null && before === null) deps.onChange(failure.reason)
   }
 
   const encryptProbe = async (context: WrapContext, plain: Buffer): Promise<VaultAnswer> => {
@@ -50,7 +52,7 @@ export function makeVaultWrapper(deps: VaultWrapperDeps): KeyWrapper {
   }
 
   const call: CallVault = async (operation, body) => {
-    if (awayFor === null) {
+    if (failure === null) {
       const answer = await deps.call(operation, body)
       note(answer)
       return answer
@@ -60,7 +62,7 @@ export function makeVaultWrapper(deps: VaultWrapperDeps): KeyWrapper {
       // Nobody waits for it: its end is noted for those who come after. It never rejects, and ends by its own timeout.
       void encryptProbe(newContext(), randomBytes(DATA_KEY_BYTES))
     }
-    return { kind: 'away', reason: awayFor }
+    return failure
   }
 
   const wrap = async (dataKey: Buffer, context: WrapContext): Promise<Wrapped> => {
@@ -73,14 +75,17 @@ export function makeVaultWrapper(deps: VaultWrapperDeps): KeyWrapper {
     const version =
       typeof ciphertext === 'string' ? /^vault:v(\d+):/.exec(ciphertext)?.[1] : undefined
     if (typeof ciphertext !== 'string' || version === undefined) {
-      throw unavailable('it answered with something else than a ciphertext')
+      throw unavailable({
+        kind: 'away',
+        reason: 'it answered with something else than a ciphertext',
+      })
     }
     return { wrapped: Buffer.from(ciphertext), masterKeyId: prefix + version }
   }
 
   const dataOf = (answer: VaultAnswer): Readonly<Record<string, unknown>> => {
     if (answer.kind === 'ok') return answer.data
-    if (answer.kind !== 'refused') throw unavailable(answer.reason)
+    if (isFailure(answer)) throw unavailable(answer)
     throw new KeyringError(`Vault did not take a data key: ${answer.reason}`)
   }
 
@@ -138,8 +143,13 @@ function newContext(): WrapContext {
   return { orgId: '', dataKeyId: `probe-${randomUUID()}` }
 }
 
-function unavailable(reason: string): AppError {
-  const cause = new Error(`Vault cannot be used: ${reason}`)
+function isFailure(answer: VaultAnswer): answer is Failure {
+  return answer.kind === 'away' || answer.kind === 'denied'
+}
+
+function unavailable({ kind, reason }: Failure): AppError {
+  const said = `Vault cannot be used: ${reason}`
+  const cause = kind === 'denied' ? new KeyDeniedError(said) : new Error(said)
   return new AppError(
     'UNAVAILABLE',
     'The service that keeps the master key cannot be used right now.',

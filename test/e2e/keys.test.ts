@@ -249,4 +249,14 @@ test('a Vault that is sealed is waited for; while it is sealed later, deliveries
   expect(await denied.exited).toBe(1)
   expect(denied.output()).toContain('it answered 403, permission denied. See docs/keys.md.')
   expect(denied.output()).not.toContain('hvs.')
+
+  const { KMS_VAULT_KEY: _, ...keyless } = wrong
+  const leaving = {
+    ...keyless,
+    MASTER_KEY: newKey(),
+    MASTER_KEY_PREVIOUS: 'vault:transit/patchbay',
+  }
+  const deniedPrevious = stack.use(startPatchbay('both', { ...leaving, PORT: '0' }))
+  expect(await deniedPrevious.exited).toBe(1)
+  expect(deniedPrevious.output()).toContain('it answered 403, permission denied. See docs/keys.md.')
 })
