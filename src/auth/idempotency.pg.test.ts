@@ -5,6 +5,7 @@ import { AppError } from '../core/error.ts'
 import { Secret } from '../core/secret.ts'
 import { makeDataKeyStore } from '../db/data-keys.ts'
 import { openKeyring } from '../security/keyring.ts'
+import { KeyringError } from '../security/keyring-error.ts'
 import { makeLocalWrapper } from '../security/local-wrapper.ts'
 import { makeLog } from '../telemetry/log.ts'
 import { type Begun, makeIdempotency } from './idempotency.ts'
@@ -68,6 +69,27 @@ test('an answer is not forgotten for a connection that was cut', async () => {
   )
   await idempotency.finish(request, holder, answer('kept'))
   expect(await idempotency.begin(request)).toMatchObject({ kind: 'replay' })
+})
+
+test('an answer does not open in another row whose principal and key have the same letters', async () => {
+  const principals = [
+    { principalId: 'a/b', key: 'c' },
+    { principalId: 'a', key: 'b/c' },
+    { principalId: 'a%2Fb', key: 'c' },
+  ]
+  const requests = principals.map((row) => ({ ...requestOf(row.key), ...row }))
+  for (const request of requests) {
+    const holder = holderOf(await idempotency.begin(request))
+    await idempotency.finish(request, holder, answer(`of ${request.principalId}`))
+    expect(await idempotency.begin(request)).toMatchObject({ kind: 'replay' })
+  }
+  await database.pool.query(
+    `update patchbay.idempotency_keys as t set answer = s.answer
+     from patchbay.idempotency_keys as s where s.principal_id = 'a/b' and t.principal_id in ('a', 'a%2Fb')`,
+  )
+  for (const request of requests.slice(1)) {
+    await expect(idempotency.begin(request)).rejects.toThrow(KeyringError)
+  }
 })
 
 test('nothing begins while its answer could not be sealed, and the key stays free', async () => {

@@ -4,7 +4,7 @@ import { and, eq, sql } from 'drizzle-orm'
 import { AppError } from '../core/error.ts'
 import { idempotencyKeys } from '../db/schema.ts'
 import type { InOrg } from '../db/tenants.ts'
-import type { Keyring } from '../security/keyring.ts'
+import { type Keyring, toRowId } from '../security/keyring.ts'
 import type { Log } from '../telemetry/log.ts'
 
 /** A request that must happen once. */
@@ -84,7 +84,7 @@ export function makeIdempotency({ inOrg, keyring, newId, log }: IdempotencyDeps)
     orgId: request.orgId,
     table: 'idempotency_keys',
     column: 'answer',
-    rowId: `${request.principalId}/${request.key}`,
+    rowId: toRowId([request.principalId, request.key]),
   })
 
   return {

@@ -4,7 +4,7 @@ import type { Queryable } from './pool.ts'
 export interface SealedColumn {
   readonly table: string
   readonly column: string
-  /** Of the row within its org; joined by `/` they are the row id that the value is sealed for. */
+  /** Of the row within its org: what the row id is made of that the value is sealed for. */
   readonly rowKey: readonly string[]
   readonly rowKeyType: 'uuid' | 'text'
 }

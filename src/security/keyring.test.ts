@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { makeStore } from '../../test/fixtures/data-key-store.ts'
 import { Secret } from '../core/secret.ts'
 import { addDataKey, type DataKeyStore } from './data-key.ts'
-import { openKeyring } from './keyring.ts'
+import { openKeyring, toRowId } from './keyring.ts'
 import { KeyringError } from './keyring-error.ts'
 import { makeLocalWrapper } from './local-wrapper.ts'
 
@@ -141,6 +141,12 @@ describe('a sealed value of another hand', () => {
     const shortTag = Buffer.concat([sealed.subarray(0, 33), sealed.subarray(45)])
     await expect(keyring.open(CONTEXT, shortTag)).rejects.toThrow(KeyringError)
   })
+})
+
+test('a row id is of one key alone, and reads plainly where its parts have no mark in them', () => {
+  const keys = [['a/b', 'c'], ['a', 'b/c'], ['a%2Fb', 'c'], ['a%', '2Fb/c'], ['a/b/c']]
+  expect(new Set(keys.map(toRowId)).size).toBe(keys.length)
+  expect(toRowId(['auth0|1', 'order 7'])).toBe('auth0|1/order 7')
 })
 
 test('nothing of a keyring prints a key', async () => {

@@ -19,6 +19,11 @@ export interface SealContext {
   readonly rowId: string
 }
 
+/** The row id of a key of several parts: escaped, so that no other parts have the same one. Part of the stored format. */
+export function toRowId(rowKey: readonly string[]): string {
+  return rowKey.map((part) => part.replaceAll('%', '%25').replaceAll('/', '%2F')).join('/')
+}
+
 /**
  * Secrets at rest: AES-256-GCM under a data key per org, wrapped by the master key.
  *

@@ -1,4 +1,4 @@
-import type { Keyring } from './keyring.ts'
+import { type Keyring, toRowId } from './keyring.ts'
 import { KeyringError } from './keyring-error.ts'
 
 const BATCH = 100
@@ -10,7 +10,7 @@ export interface SealedColumn {
 
 export interface SealedRow {
   readonly orgId: string
-  /** Joined by `/` they are the row id that the value is sealed for. */
+  /** `toRowId` makes of them the row id that the value is sealed for. */
   readonly rowKey: readonly string[]
   readonly sealed: Buffer
 }
@@ -48,7 +48,7 @@ export async function resealValues<Column extends SealedColumn>(
   let resealed = 0
 
   const resealOne = async (column: Column, row: SealedRow): Promise<void> => {
-    const rowId = row.rowKey.join('/')
+    const rowId = toRowId(row.rowKey)
     const context = { orgId: row.orgId, table: column.table, column: column.column, rowId }
     try {
       const text = await deps.keyring.open(context, row.sealed)

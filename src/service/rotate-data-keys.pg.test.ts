@@ -6,7 +6,7 @@ import { Secret } from '../core/secret.ts'
 import { makeDataKeyStore } from '../db/data-keys.ts'
 import { makeResealStore, SEALED_COLUMNS, startOf } from '../db/sealed-values.ts'
 import { addDataKey } from '../security/data-key.ts'
-import { type Keyring, openKeyring } from '../security/keyring.ts'
+import { type Keyring, openKeyring, toRowId } from '../security/keyring.ts'
 import { makeLocalWrapper } from '../security/local-wrapper.ts'
 import { resealValues } from '../security/reseal.ts'
 import { rotateDataKeys } from './rotate-keys.ts'
@@ -41,7 +41,7 @@ async function fillOrg(orgId: string) {
   const rowIds: Record<string, string> = {
     org_integrations: integrationId,
     webhook_subscriptions: subscriptionId,
-    idempotency_keys: 'user/1/key 1',
+    idempotency_keys: toRowId(['user/1', 'key 1']),
   }
   const values = SEALED_COLUMNS.map(({ table, column }) => ({
     place: { orgId, table, column, rowId: rowIds[table] ?? '' },
