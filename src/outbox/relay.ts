@@ -1,4 +1,3 @@
-import type { QueryResultRow } from 'pg'
 import type { Queryable } from '../db/pool.ts'
 
 /** What one round of the relay did. */
@@ -132,7 +131,7 @@ export async function fanOut(
   limit: number,
   { maxDeliveries = 5000, maxOrgs = 100, afterOrg = '' }: FanOutOptions = {},
 ): Promise<Relayed> {
-  const { rows } = await db.query<Relayed & QueryResultRow>({
+  const { rows } = await db.query<{ [Key in keyof Relayed]: Relayed[Key] }>({
     name: 'fan_out',
     text: FAN_OUT,
     values: [limit, maxDeliveries, afterOrg, maxOrgs],
