@@ -3,6 +3,7 @@ import { sql } from 'drizzle-orm'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
 import { type Answer, openReceiver, type Receiver } from '../../test/fixtures/receiver.ts'
+import { PLAIN_HOST } from '../../test/fixtures/tool-host.ts'
 import { AppError } from '../core/error.ts'
 import { MAX_EVENT_DATA_BYTES } from '../core/event.ts'
 import { makeNewId } from '../core/id.ts'
@@ -98,13 +99,7 @@ function say(content: string, wiring: Wiring = {}) {
     maxTools: 100,
     egress,
     newId,
-    loadHost: async () => ({
-      isEnabled: true,
-      supportsTools: true,
-      network: 'public',
-      config: {},
-      credentials: {},
-    }),
+    loadHost: async () => PLAIN_HOST,
     urlJudge: async () => () => null,
     domainsOf: async () => null,
     limited: (_, work) => work(),
