@@ -1,0 +1,43 @@
+/** One line of the table, and of the JSON. */
+export interface Result {
+  /** Stable, snake_case: `ratio_20_lanes`. */
+  readonly name: string
+  /** For people: what was measured, in a few words. */
+  readonly title: string
+  readonly value: number
+  readonly unit: '' | 'ms' | 'kB' | 'MB' | '/s'
+  readonly goal: number
+  /** Whether the goal is a least or a most. */
+  readonly bound: 'at least' | 'at most'
+  /** What the value was made of: `14,012/s of 28,300/s`. */
+  readonly detail: string
+}
+
+/** What every part of the bench stands on. */
+export interface Stage {
+  /** Of the run's own Postgres, as its superuser. */
+  readonly serverUrl: string
+  /** Of the receiver's process, see `receiver.ts`. */
+  readonly receiverUrl: string
+  /** For logs; gone after the run. */
+  readonly dir: string
+  /** `--quick`: a tenth of the work or less, for a look; the full size is what goals are judged on. */
+  readonly isQuick: boolean
+  /** A name for a database or a file that nobody else has. */
+  readonly newName: (of: string) => string
+  /** Requests a second that this machine signs and sends with no database at all, measured now. */
+  readonly measureRaw: () => Promise<number>
+  /** Tells the stage how much memory a worker took at its highest, in MB. */
+  readonly noteMemory: (mb: number) => void
+  /** One line for whoever watches. */
+  readonly say: (line: string) => void
+  readonly signal: AbortSignal
+}
+
+/** Measures some lines of the table. Makes its own databases and processes, and ends them before it returns. */
+export interface Part {
+  readonly name: string
+  /** Too long to be repeated: its ratios are medians within one go. */
+  readonly isOnce: boolean
+  readonly measure: (stage: Stage) => Promise<Result[]>
+}
