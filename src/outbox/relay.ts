@@ -60,46 +60,67 @@ locked as materialized (
   ) as p
 ),
 found as materialized (
-  select locked.*, e.id, e.org_id, e.type, e.conversation_id, patchbay.patterns_of(e.type) as patterns
+  select locked.tid, locked.place, locked.nth, e.id, e.org_id, e.type, e.conversation_id
   from locked
-  left join lateral (
-    select o.id, o.org_id, o.type, o.conversation_id from patchbay.outbox_events as o where o.id = locked.event_id offset 0
-  ) as e on true
+  left join (
+    select o.id, o.org_id, o.type, o.conversation_id
+    from patchbay.outbox_events as o
+    where o.id = any (array(select event_id from locked))
+  ) as e on e.id = locked.event_id
 ),
-sized as materialized (
-  select found.*, sum(heard.by) over (order by found.nth, heard.by, found.place rows unbounded preceding) - heard.by as before
-  from found
+-- The events of one type in one org have the same listeners: they are looked for once.
+kind as materialized (
+  select k.org_id, k.type, k.patterns, heard.by, row_number() over () as number
+  from (
+    select org_id, type, patchbay.patterns_of(type) as patterns from found where id is not null group by org_id, type
+  ) as k
   cross join lateral (
     select count(*) as by
     from (
-      select from patchbay.subscription_patterns as p
-      where p.org_id = found.org_id and p.pattern = any (found.patterns)
-      limit $2::int
+      select from patchbay.subscription_patterns as p where p.org_id = k.org_id and p.pattern = any (k.patterns) limit $2::int
     ) as p
   ) as heard
 ),
+sized as materialized (
+  select f.tid, f.place, f.id, f.conversation_id, kind.number as kind,
+    sum(kind.by::int) over (order by f.nth, kind.by, f.place rows unbounded preceding) - kind.by as before
+  from found as f
+  left join kind using (org_id, type)
+),
 taken as materialized (
+  select tid, place, id, conversation_id, kind from sized where coalesce(before, 0) < $2::int
+),
+gone as materialized (
   delete from patchbay.outbox_pending as p
-  where p.ctid = any (array(select tid from sized where before < $2::int))
+  where p.ctid = any (array(select tid from taken))
   returning 1
 ),
-wanted as (
-  select distinct e.org_id, listening.subscription_id, e.id as event_id, e.place,
-    case when enabled.ordering = 'conversation' then e.conversation_id end as ordering_key
-  from (select * from sized where before < $2::int) as e
+listening as materialized (
+  select distinct kind.number as kind, kind.org_id, p.subscription_id
+  from kind
   cross join lateral (
     select p.subscription_id
     from patchbay.subscription_patterns as p
-    where p.org_id = e.org_id and p.pattern = any (e.patterns)
+    where p.org_id = kind.org_id and p.pattern = any (kind.patterns)
     offset 0
-  ) as listening
-  cross join lateral (
-    select s.ordering
-    from patchbay.webhook_subscriptions as s
-    join patchbay.org_integrations as i on i.id = s.integration_id
-    where s.id = listening.subscription_id and i.is_enabled and i.deleted_at is null
-    offset 0
-  ) as enabled
+  ) as p
+  where kind.number in (select kind from taken)
+),
+wanted as (
+  select l.org_id, l.subscription_id, e.id as event_id, e.place,
+    case when l.ordering = 'conversation' then e.conversation_id end as ordering_key
+  from taken as e
+  join (
+    select listening.*, enabled.ordering
+    from listening
+    cross join lateral (
+      select s.ordering
+      from patchbay.webhook_subscriptions as s
+      join patchbay.org_integrations as i on i.id = s.integration_id
+      where s.id = listening.subscription_id and i.is_enabled and i.deleted_at is null
+      offset 0
+    ) as enabled
+  ) as l using (kind)
   order by e.place
 ),
 queued as (
@@ -112,7 +133,7 @@ queued as (
   returning 1
 )
 select
-  (select count(*) from taken)::int as events,
+  (select count(*) from gone)::int as events,
   (select count(*) from queued)::int as deliveries,
   (select org_id from org where nth = $4::int) as "lastOrg"`
 
