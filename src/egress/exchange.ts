@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici'
+import { onAbort } from './on-abort.ts'
 import type { Target } from './url.ts'
 
 export interface EgressRequest {
@@ -53,7 +54,7 @@ export function exchange(
       if (isDone) return
       isDone = true
       clearTimeout(timer)
-      request.signal?.removeEventListener('abort', interrupt)
+      forgetAbort()
       resolve(result)
     }
     const stop = (result: EgressResult) => {
@@ -77,8 +78,8 @@ export function exchange(
         reason: statusCode === 0 ? `no answer ${after}` : `the answer did not end ${after}`,
       })
     }, request.timeoutMs)
+    const forgetAbort = onAbort(request.signal, interrupt)
     if (request.signal?.aborted === true) interrupt()
-    request.signal?.addEventListener('abort', interrupt)
 
     dispatcher.dispatch(
       {
@@ -127,7 +128,9 @@ export function exchange(
 function encodingOf(
   headers: Readonly<Record<string, string | string[] | undefined>>,
 ): string | null {
-  const given = [headers['content-encoding'] ?? []].flat().join(', ').trim().toLowerCase()
+  const encoding = headers['content-encoding']
+  if (encoding === undefined) return null
+  const given = [encoding].flat().join(', ').trim().toLowerCase()
   if (given === '' || given === 'identity') return null
   // Anything else may be what it was sent, in lower case.
   return /^(?:(?:x-)?gzip|br|deflate|zstd|(?:x-)?compress|, ?)+$/.test(given) ? given : 'unknown'
