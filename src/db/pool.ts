@@ -8,6 +8,7 @@ export type DbTx = Omit<Db, 'transaction' | '$client'>
 
 /** The least a statement needs: a pool, a client, or a transaction's client. */
 export interface Queryable {
+  query<Row extends unknown[]>(config: pg.QueryArrayConfig): Promise<pg.QueryArrayResult<Row>>
   query<Row extends pg.QueryResultRow>(config: pg.QueryConfig): Promise<pg.QueryResult<Row>>
 }
 

@@ -62,7 +62,8 @@ export function makeAttempt({ send, nowMs, timeoutMs, userAgent }: AttemptDeps) 
     if (row.type === null) {
       return tried({ kind: 'expired', error: 'the event is past its retention; its body is gone' })
     }
-    if (lane.maxAgeS !== null && row.age_s > lane.maxAgeS && row.trigger === 'schedule') {
+    const isTooOld = lane.maxAgeS !== null && row.age_s !== null && row.age_s > lane.maxAgeS
+    if (isTooOld && row.trigger === 'schedule') {
       return tried({ kind: 'expired', error: `older than ${lane.maxAgeS} s (maxAgeSeconds)` })
     }
     if (!lane.url.isAllowed) return tried({ kind: 'blocked', error: `the URL ${lane.url.reason}` })

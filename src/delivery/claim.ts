@@ -19,8 +19,8 @@ export interface ClaimedRow {
   readonly conversation_id: string | null
   readonly data: string
   readonly occurred_at: string
-  /** Of the event, when it was claimed. */
-  readonly age_s: number
+  /** Of the event, when it was claimed; null: its subscription takes events of any age. */
+  readonly age_s: number | null
   /** After the claim: the moment that a rate-limited lane has for it. null: at once. */
   readonly send_after_ms: number | null
   /** Its lane is failing, or has never delivered. */
@@ -52,12 +52,15 @@ const RATE_HORIZON_MS = 500
 const RATE_MARGIN = 1.05
 
 const FIRST_IN_LINE = `
-    select q.id
-    from patchbay.delivery_queue as q
-    where q.ready and q.trigger not in ('manual', 'test') and q.subscription_id = a.subscription_id
-    order by q.id
-    limit a.size
-    for update skip locked
+    select line.tid, row_number() over () as nth
+    from (
+      select q.ctid as tid
+      from patchbay.delivery_queue as q
+      where q.ready and q.trigger not in ('manual', 'test') and q.subscription_id = a.subscription_id
+      order by q.id
+      limit a.size
+      for update skip locked
+    ) as line
   `
 
 /**
@@ -71,6 +74,9 @@ const FIRST_IN_LINE = `
  *   fill that part, and no more.
  * - A lane with a rate gives as many as it has moments in the next half second, and each row the moment that is its own:
  *   the moments are taken from the lane's row, so all workers together keep the rate.
+ *
+ * Rows are leased by their place in the table (`ctid`): they are locked, so nobody moves them in between. Events are looked up
+ * all at once: one by one, each look-up goes through the list of partitions.
  *
  * `offset 0` and `any (array(…))` keep the planner to look-ups by index, whatever it guesses a parameter's limit to be.
  */
@@ -99,7 +105,7 @@ checked as materialized (
   select
     lane.subscription_id, s.revision as subscription_revision, i.revision as integration_revision,
     coalesce(s.is_active and s.deleted_at is null and i.is_enabled and i.deleted_at is null, false) as is_live,
-    h.open_until is not null as is_open, s.rate_limit, room.size as room,
+    h.open_until is not null as is_open, s.rate_limit, s.max_age_seconds is not null as has_max_age, room.size as room,
     coalesce(h.consecutive_failures > 0 or h.last_delivered_at is null, true) as is_unproven
   from lane
   left join patchbay.webhook_subscriptions as s on s.id = lane.subscription_id
@@ -143,10 +149,10 @@ allowed as materialized (
   where c.is_live and (c.rate_limit is null or r.subscription_id is not null)
 ),
 urgent as materialized (
-  select a.subscription_id, q.id
+  select a.subscription_id, q.tid, q.id
   from allowed as a
   cross join lateral (
-    select q.id
+    select q.ctid as tid, q.id
     from patchbay.delivery_queue as q
     where q.ready and q.trigger in ('manual', 'test') and q.subscription_id = a.subscription_id
     order by q.id
@@ -156,39 +162,42 @@ urgent as materialized (
   where (select exists (select from patchbay.delivery_queue as u where u.ready and u.trigger in ('manual', 'test')))
 ),
 proven as materialized (
-  select a.subscription_id, q.id
+  select a.subscription_id, q.tid, q.nth
   from allowed as a
   cross join lateral (${FIRST_IN_LINE}) as q
   where not a.is_urgent_only and not a.is_unproven
 ),
 unproven as materialized (
-  select a.subscription_id, q.id
+  select a.subscription_id, q.tid, q.nth
   from (select * from allowed where not is_urgent_only and is_unproven order by random()) as a
   cross join lateral (${FIRST_IN_LINE}) as q
   limit $10::int
 ),
--- In each lane what a person asked for stands first. Of unproven lanes together, no more than their part.
+-- In each lane what a person asked for stands first.
 in_lane as materialized (
-  select id, subscription_id, is_late, row_number() over (partition by subscription_id order by is_late, id) as nth
-  from (
-    select subscription_id, id, false as is_late from urgent
-    union all
-    select subscription_id, id, true from proven
-    union all
-    select subscription_id, id, true from unproven
-  ) as found
+  select subscription_id, tid, false as is_late, row_number() over (partition by subscription_id order by id) as nth
+  from urgent
+  union all
+  select late.subscription_id, late.tid, true, late.nth + coalesce(first.count, 0)
+  from (select * from proven union all select * from unproven) as late
+  left join (select subscription_id, count(*) from urgent group by subscription_id) as first using (subscription_id)
 ),
+fitting as materialized (
+  select l.tid, l.subscription_id, l.nth, l.is_late, a.is_unproven,
+    extract(epoch from a.from_at - now()) * 1000 + (l.nth - 1) * a.gap_s * 1000 as send_after_ms
+  from in_lane as l
+  join allowed as a using (subscription_id)
+  where l.nth <= a.size
+),
+-- Of unproven lanes together, no more than their part.
 picked as materialized (
-  select w.id, w.subscription_id, w.nth, extract(epoch from w.from_at - now()) * 1000 + (w.nth - 1) * w.gap_s * 1000 as send_after_ms
+  select tid, subscription_id, nth, send_after_ms
   from (
-    select l.id, l.subscription_id, l.nth, a.from_at, a.gap_s, a.is_unproven,
-      row_number() over (partition by a.is_unproven order by l.nth, l.is_late, random()) as nth_of_kind
-    from in_lane as l
-    join allowed as a using (subscription_id)
-    where l.nth <= a.size
-  ) as w
-  where not w.is_unproven or w.nth_of_kind <= $10::int
-  order by w.nth
+    select * from fitting where not is_unproven
+    union all
+    (select * from fitting where is_unproven order by nth, is_late, random() limit $10::int)
+  ) as f
+  order by nth, is_late, random()
   limit $1::int
 ),
 marked as (
@@ -211,18 +220,18 @@ marked as (
 leased as materialized (
   update patchbay.delivery_queue as q
   set ready = false, lease_token = $7::uuid, due_at = now() + make_interval(secs => $6::float8 / 1000)
-  where q.id = any (array(select id from picked))
-  returning q.*
+  from picked as t
+  where q.ctid = t.tid
+  returning q.id, q.org_id, q.subscription_id, q.event_id, q.attempt, q.step::int as step, q.trigger,
+    q.resume_at is not null as is_resumable, t.send_after_ms::float8 as send_after_ms
 )
 select
-  'delivery' as kind, l.id as delivery_id, l.org_id, l.subscription_id, c.subscription_revision, c.integration_revision,
-  l.lease_token, l.attempt, l.step::int as step, l.trigger, l.resume_at is not null as is_resumable, l.event_id,
-  e.type, e.conversation_id, e.data, e.occurred_at,
-  extract(epoch from now() - patchbay.id_time(l.event_id))::float8 as age_s,
-  t.send_after_ms::float8 as send_after_ms, c.is_unproven
+  null as kind, l.id, l.org_id, l.subscription_id, c.subscription_revision, c.integration_revision, l.attempt, l.step,
+  l.trigger, l.is_resumable, l.event_id, e.type, e.conversation_id, e.data, e.occurred_at,
+  case when c.has_max_age then extract(epoch from now() - patchbay.id_time(l.event_id))::float8 end as age_s,
+  l.send_after_ms, c.is_unproven
 from leased as l
 join checked as c using (subscription_id)
-join picked as t on t.id = l.id
 left join lateral (
   select o.type, o.conversation_id, o.data::text as data,
     to_char(o.occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as occurred_at
@@ -232,13 +241,13 @@ left join lateral (
 ) as e on true
 union all
 select
-  'stopped', null, null, c.subscription_id, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null
+  'stopped', null, null, c.subscription_id, null, null, null, null, null, null, null, null, null, null, null, null, null, null
 from checked as c
 where not c.is_live or c.is_open
 union all
 (
   select
-    'walked', null, null, w.subscription_id, null, null, null, w.nth, null, null, null, null, null, null, null, null, null, null, null
+    'walked', null, null, w.subscription_id, null, null, w.nth, null, null, null, null, null, null, null, null, null, null, null
   from lane as w
   order by w.nth desc
   limit 1
@@ -253,15 +262,44 @@ export interface Claimed {
   readonly lastLane: string | null
 }
 
+/** The columns of CLAIM, in their order. As arrays, because an object for each row whose members are set by name takes thrice the time. */
 type Row =
-  | (ClaimedRow & { readonly kind: 'delivery' })
-  | { readonly kind: 'stopped'; readonly subscription_id: string }
-  | { readonly kind: 'walked'; readonly subscription_id: string; readonly attempt: number }
+  | [
+      kind: null,
+      deliveryId: string,
+      orgId: string,
+      subscriptionId: string,
+      subscriptionRevision: number,
+      integrationRevision: number,
+      attempt: number,
+      step: number,
+      trigger: Trigger,
+      isResumable: boolean,
+      eventId: string,
+      type: string | null,
+      conversationId: string | null,
+      data: string,
+      occurredAt: string,
+      ageS: number | null,
+      sendAfterMs: number | null,
+      isUnproven: boolean,
+    ]
+  | [kind: 'stopped', deliveryId: null, orgId: null, subscriptionId: string]
+  | [
+      kind: 'walked',
+      deliveryId: null,
+      orgId: null,
+      subscriptionId: string,
+      subscriptionRevision: null,
+      integrationRevision: null,
+      nth: number,
+    ]
 
 export async function claimDue(db: Queryable, claim: Claim): Promise<Claimed> {
   const { rows } = await db.query<Row>({
     name: 'claim_due',
     text: CLAIM,
+    rowMode: 'array',
     values: [
       claim.slots,
       claim.perLane,
@@ -280,11 +318,31 @@ export async function claimDue(db: Queryable, claim: Claim): Promise<Claimed> {
   let walked = 0
   let lastLane: string | null = null
   for (const row of rows) {
-    if (row.kind === 'delivery') deliveries.push(row)
-    else if (row.kind === 'stopped') stoppedLanes.push(row.subscription_id)
+    if (row[0] === null) {
+      deliveries.push({
+        delivery_id: row[1],
+        org_id: row[2],
+        subscription_id: row[3],
+        subscription_revision: row[4],
+        integration_revision: row[5],
+        lease_token: claim.leaseToken,
+        attempt: row[6],
+        step: row[7],
+        trigger: row[8],
+        is_resumable: row[9],
+        event_id: row[10],
+        type: row[11],
+        conversation_id: row[12],
+        data: row[13],
+        occurred_at: row[14],
+        age_s: row[15],
+        send_after_ms: row[16],
+        is_unproven: row[17],
+      })
+    } else if (row[0] === 'stopped') stoppedLanes.push(row[3])
     else {
-      walked = row.attempt
-      lastLane = row.subscription_id
+      walked = row[6]
+      lastLane = row[3]
     }
   }
   return { deliveries, stoppedLanes, walked, lastLane }

@@ -80,9 +80,23 @@ describe(claimDue, () => {
         occurred_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
       },
     ])
-    // Since it was recorded, not since it occurred.
-    expect(deliveries[0]?.age_s).toBeLessThan(60)
     expect(await claim()).toMatchObject({ deliveries: [], stoppedLanes: [], walked: 0 })
+  })
+
+  test('tells the age of an event, since it was recorded and not since it occurred, where a lane has a most', async () => {
+    const anyAge = await addLane(database.pool, orgId)
+    const young = await addLane(database.pool, orgId)
+    await query('update patchbay.webhook_subscriptions set max_age_seconds = 100 where id = $1', [
+      young.subscriptionId,
+    ])
+    await addDeliveries(database.pool, anyAge)
+    await addDeliveries(database.pool, young)
+    const { deliveries } = await claim()
+    const ageOf = (lane: TestLane) =>
+      deliveries.find((row) => row.subscription_id === lane.subscriptionId)?.age_s
+    expect(ageOf(anyAge)).toBeNull()
+    expect(ageOf(young)).toBeGreaterThanOrEqual(0)
+    expect(ageOf(young)).toBeLessThan(60)
   })
 
   test('shares its slots: a lane of 5,000 leaves room for a lane of one', async () => {
