@@ -7,8 +7,8 @@ import type { AttemptLimits, LaneConfig, Tried } from './attempt.ts'
 import type { Claim, Claimed, ClaimedRow } from './claim.ts'
 import { makeInFlight } from './in-flight.ts'
 import type { OpenedLanes } from './lanes.ts'
+import { makeLoop } from './loop.ts'
 import type { AttemptRecord, Next } from './record.ts'
-import { makeSignal } from './signal.ts'
 
 const FIRST_LANE = '00000000-0000-0000-0000-000000000000'
 /** Of the slots: what lanes may fill together that are failing or have never delivered. */
@@ -24,7 +24,8 @@ const WAITING: Outcome = {
   error: 'the subscription could not be opened at that moment',
   waitMs: 10_000,
 }
-const RELAY_BATCH = 1000
+const RELAY_BATCH = 2000
+const PROMOTE_BATCH = 1000
 const MAX_LANES_PER_CLAIM = 512
 const TEND_EVERY_MS = 200
 /** How late a delivery of a rate-limited lane may be on its way; after that its moment is another one's. */
@@ -65,17 +66,18 @@ export interface DispatcherDeps {
 }
 
 /**
- * The loop of one worker process: relay, claim, send, record, until nothing is due; then it sleeps until it is woken or the
+ * What one worker process does, in two loops that wait for each other no more than they must: one feeds the queue (relay, what
+ * has come due, lanes that may go on), the other claims and sends. Both rest when nothing is due, until they are woken or the
  * next poll. Slots are what bounds it: a delivery holds one from its claim until its outcome is written.
  */
 export function makeDispatcher(deps: DispatcherDeps) {
-  const changed = makeSignal()
   const attempts = new AbortController()
   const inFlight = makeInFlight(deps.laneStart, deps.laneConcurrency)
   const idleWaiters = new Set<() => void>()
   let afterLane = FIRST_LANE
   let claimedInRound = 0
   let tendedAtMs = 0
+  let isAsked = false
   let isStopped = false
 
   const freeSlots = () => deps.concurrency - inFlight.total() - deps.recorder.unrecorded()
@@ -177,26 +179,36 @@ export function makeDispatcher(deps: DispatcherDeps) {
     return deps.tend()
   }
 
-  async function drain(signal: AbortSignal): Promise<void> {
-    let hasMore = true
-    while (hasMore && !signal.aborted) {
-      const steps = [
-        deps.relay(RELAY_BATCH),
-        deps.promote(RELAY_BATCH),
-        tend(),
-        claimAndStart(),
-      ] as const
-      // All of them end before the next round, and before we stop, also when one breaks.
-      await Promise.allSettled(steps)
-      const [relayed, promoted, letOut, claimed] = await Promise.all(steps)
-      hasMore = relayed.events > 0 || promoted > 0 || letOut > 0 || claimed
-    }
+  /** Makes deliveries ready. Returns whether there may be more to make so. */
+  async function feed(): Promise<boolean> {
+    const wasAsked = isAsked
+    isAsked = false
+    const steps = [deps.relay(RELAY_BATCH), deps.promote(PROMOTE_BATCH), tend()] as const
+    // All of them end before the next round, and before we stop, also when one breaks.
+    await Promise.allSettled(steps)
+    const [relayed, promoted, letOut] = await Promise.all(steps)
+    if (wasAsked || relayed.deliveries + promoted + letOut > 0) sending.wake()
+    return relayed.events + promoted + letOut > 0
   }
+
+  const loop = (step: () => Promise<boolean>) =>
+    makeLoop({
+      step,
+      pollMs: deps.pollMs,
+      onRest: () => {
+        if (feeding.isResting() && sending.isResting() && inFlight.total() === 0) {
+          for (const done of idleWaiters) done()
+        }
+      },
+      onError: (error) => deps.log.warn({ err: error }, 'dispatcher.database_unavailable'),
+    })
+  const feeding = loop(feed)
+  const sending = loop(claimAndStart)
 
   return {
     /** Outcomes were written, so there may be room again. */
     slotsFreed: (): void => {
-      if (freeSlots() * 4 >= deps.concurrency) changed.set()
+      if (freeSlots() * 4 >= deps.concurrency) sending.wake()
     },
 
     /** Look now: something was committed. Resolves when nothing is due any more, after `maxMs`, or when we stop. */
@@ -211,32 +223,21 @@ export function makeDispatcher(deps: DispatcherDeps) {
         }
         const timer = setTimeout(done, maxMs)
         idleWaiters.add(done)
-        changed.set()
+        isAsked = true
+        feeding.wake()
       }),
 
     /** Runs until the signal; then ends what is in flight, or interrupts it after the grace, and writes all outcomes. */
     async run(signal: AbortSignal): Promise<void> {
-      const wake = () => changed.set()
-      signal.addEventListener('abort', wake)
-      while (!signal.aborted) {
-        try {
-          await drain(signal)
-          if (inFlight.total() === 0) for (const done of idleWaiters) done()
-        } catch (error) {
-          deps.log.warn({ err: error }, 'dispatcher.database_unavailable')
-          await changed.wait(1000)
-        }
-        await changed.wait(deps.pollMs)
-      }
-      signal.removeEventListener('abort', wake)
+      await Promise.all([feeding.run(signal), sending.run(signal)])
       isStopped = true
       for (const done of idleWaiters) done()
       const deadline = performance.now() + deps.graceMs
       while (inFlight.total() > 0 && performance.now() < deadline) {
-        await changed.wait(50)
+        await sleep(10)
       }
       attempts.abort()
-      while (inFlight.total() > 0) await changed.wait(10)
+      while (inFlight.total() > 0) await sleep(10)
       await deps.recorder.flush()
     },
   }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../telemetry/log.ts'
 import type { AttemptRecord } from './record.ts'
+import { makeSignal } from './signal.ts'
 
 const MAX_BATCH = 500
 const MAX_RETRY_WAIT_MS = 2000
@@ -8,8 +9,9 @@ const MAX_RETRY_WAIT_MS = 2000
 interface RecorderDeps {
   readonly record: (records: readonly AttemptRecord[]) => Promise<Set<string>>
   readonly log: Log
-  /** How long an outcome waits for others to be written with it. */
+  /** How long an outcome waits for others to be written with it, and for how many: a statement costs as much as forty rows. */
   readonly flushMs: number
+  readonly flushAt: number
   /** After this long a lease has run out and the delivery belongs to somebody else. */
   readonly giveUpMs: number
   readonly onRecorded: () => void
@@ -27,6 +29,7 @@ export function makeRecorder(deps: RecorderDeps) {
   let waiting: AttemptRecord[] = []
   let unrecorded = 0
   let writing: Promise<void> | null = null
+  let enough = makeSignal()
 
   async function write(batch: readonly AttemptRecord[]): Promise<void> {
     const startedAt = performance.now()
@@ -53,8 +56,9 @@ export function makeRecorder(deps: RecorderDeps) {
   }
 
   async function writeAll(): Promise<void> {
-    await sleep(deps.flushMs)
     while (waiting.length > 0) {
+      enough = makeSignal()
+      if (waiting.length < deps.flushAt) await enough.wait(deps.flushMs)
       const batch = waiting.slice(0, MAX_BATCH)
       waiting = waiting.slice(MAX_BATCH)
       await write(batch)
@@ -69,6 +73,7 @@ export function makeRecorder(deps: RecorderDeps) {
     add: (record: AttemptRecord): void => {
       waiting.push(record)
       unrecorded += 1
+      if (waiting.length === deps.flushAt) enough.set()
       writing ??= writeAll()
     },
     /** Resolves when everything that was added is written. */

@@ -63,7 +63,8 @@ export async function runWorker(
   const recorder = makeRecorder({
     record: (records) => recordAttempts(hot, records),
     log,
-    flushMs: 5,
+    flushMs: 10,
+    flushAt: Math.min(128, Math.ceil(config.WORKER_CONCURRENCY / 4)),
     giveUpMs: leaseMs * 2,
     onRecorded: () => dispatcher.slotsFreed(),
   })
