@@ -47,10 +47,11 @@ interface AttemptDeps {
   readonly userAgent: string
 }
 
-/** One try: build, sign, send, judge. Never throws for what the endpoint did. */
+/** One try: build, sign, send, judge. Never throws for what the endpoint did. An event that is missing is past its retention. */
 export function makeAttempt({ send, nowMs, timeoutMs, userAgent }: AttemptDeps) {
   return async function attempt(
     row: ClaimedRow,
+    event: EventRecord | undefined,
     lane: LaneConfig,
     { startByMs, signal }: AttemptLimits,
   ): Promise<Tried> {
@@ -59,7 +60,7 @@ export function makeAttempt({ send, nowMs, timeoutMs, userAgent }: AttemptDeps) 
       outcome,
       durationMs: Math.round(performance.now() - startedAt),
     })
-    if (row.type === null) {
+    if (event === undefined) {
       return tried({ kind: 'expired', error: 'the event is past its retention; its body is gone' })
     }
     const isTooOld = lane.maxAgeS !== null && row.age_s !== null && row.age_s > lane.maxAgeS
@@ -68,10 +69,10 @@ export function makeAttempt({ send, nowMs, timeoutMs, userAgent }: AttemptDeps) 
     }
     if (!lane.url.isAllowed) return tried({ kind: 'blocked', error: `the URL ${lane.url.reason}` })
 
-    const message = lane.render(toEvent(row, row.type, lane.content))
+    const message = lane.render(lane.content === 'full' ? event : withoutDetail(event))
     const result = await send(lane.url.target, lane.network, {
       method: 'POST',
-      headers: headersOf(row, row.type, lane, message, Math.floor(nowMs() / 1000), userAgent),
+      headers: headersOf(row, event.type, lane, message, Math.floor(nowMs() / 1000), userAgent),
       body: message.body,
       timeoutMs,
       maxBytes: MAX_ANSWER_BYTES,
@@ -82,15 +83,8 @@ export function makeAttempt({ send, nowMs, timeoutMs, userAgent }: AttemptDeps) 
   }
 }
 
-function toEvent(row: ClaimedRow, type: string, content: 'thin' | 'full'): EventRecord {
-  return {
-    id: row.event_id,
-    orgId: row.org_id,
-    type,
-    conversationId: row.conversation_id,
-    data: content === 'full' ? row.data : withoutContent(type, row.data),
-    occurredAt: row.occurred_at,
-  }
+function withoutDetail(event: EventRecord): EventRecord {
+  return { ...event, data: withoutContent(event.type, event.data) }
 }
 
 /** The event's id is the webhook's, the same on every try; the timestamp is the try's. */

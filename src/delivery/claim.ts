@@ -1,7 +1,7 @@
 import type { Trigger } from '../core/delivery.ts'
 import type { Queryable } from '../db/pool.ts'
 
-/** A claimed delivery with its event, ready to be sent. Until `lease_token` is given back, nobody else may send it. */
+/** A claimed delivery. Until `lease_token` is given back, nobody else may send it. */
 export interface ClaimedRow {
   readonly delivery_id: string
   readonly org_id: string
@@ -14,11 +14,6 @@ export interface ClaimedRow {
   readonly trigger: Trigger
   readonly is_resumable: boolean
   readonly event_id: string
-  /** null: the event is gone (retention), only its id is left. */
-  readonly type: string | null
-  readonly conversation_id: string | null
-  readonly data: string
-  readonly occurred_at: string
   /** Of the event, when it was claimed; null: its subscription takes events of any age. */
   readonly age_s: number | null
   /** After the claim: the moment that a rate-limited lane has for it. null: at once. */
@@ -75,8 +70,7 @@ const FIRST_IN_LINE = `
  * - A lane with a rate gives as many as it has moments in the next half second, and each row the moment that is its own:
  *   the moments are taken from the lane's row, so all workers together keep the rate.
  *
- * Rows are leased by their place in the table (`ctid`): they are locked, so nobody moves them in between. Events are looked up
- * all at once: one by one, each look-up goes through the list of partitions.
+ * Rows are leased by their place in the table (`ctid`): they are locked, so nobody moves them in between.
  *
  * `offset 0` and `any (array(…))` keep the planner to look-ups by index, whatever it guesses a parameter's limit to be.
  */
@@ -227,27 +221,18 @@ leased as materialized (
 )
 select
   null as kind, l.id, l.org_id, l.subscription_id, c.subscription_revision, c.integration_revision, l.attempt, l.step,
-  l.trigger, l.is_resumable, l.event_id, e.type, e.conversation_id, e.data, e.occurred_at,
+  l.trigger, l.is_resumable, l.event_id,
   case when c.has_max_age then extract(epoch from now() - patchbay.id_time(l.event_id))::float8 end as age_s,
   l.send_after_ms, c.is_unproven
 from leased as l
 join checked as c using (subscription_id)
-left join lateral (
-  select o.type, o.conversation_id, o.data::text as data,
-    to_char(o.occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as occurred_at
-  from patchbay.outbox_events as o
-  where o.id = l.event_id
-  offset 0
-) as e on true
 union all
-select
-  'stopped', null, null, c.subscription_id, null, null, null, null, null, null, null, null, null, null, null, null, null, null
+select 'stopped', null, null, c.subscription_id, null, null, null, null, null, null, null, null, null, null
 from checked as c
 where not c.is_live or c.is_open
 union all
 (
-  select
-    'walked', null, null, w.subscription_id, null, null, w.nth, null, null, null, null, null, null, null, null, null, null, null
+  select 'walked', null, null, w.subscription_id, null, null, w.nth, null, null, null, null, null, null, null
   from lane as w
   order by w.nth desc
   limit 1
@@ -276,10 +261,6 @@ type Row =
       trigger: Trigger,
       isResumable: boolean,
       eventId: string,
-      type: string | null,
-      conversationId: string | null,
-      data: string,
-      occurredAt: string,
       ageS: number | null,
       sendAfterMs: number | null,
       isUnproven: boolean,
@@ -331,13 +312,9 @@ export async function claimDue(db: Queryable, claim: Claim): Promise<Claimed> {
         trigger: row[8],
         is_resumable: row[9],
         event_id: row[10],
-        type: row[11],
-        conversation_id: row[12],
-        data: row[13],
-        occurred_at: row[14],
-        age_s: row[15],
-        send_after_ms: row[16],
-        is_unproven: row[17],
+        age_s: row[11],
+        send_after_ms: row[12],
+        is_unproven: row[13],
       })
     } else if (row[0] === 'stopped') stoppedLanes.push(row[3])
     else {

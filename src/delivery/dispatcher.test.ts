@@ -13,6 +13,7 @@ const QUIET: DispatcherDeps = {
   claim: () => Promise.resolve(NOTHING),
   holdLanes: () => Promise.resolve(),
   lanesOf: () => Promise.resolve({ open: new Map(), waiting: new Set() }),
+  eventsOf: () => Promise.resolve(new Map()),
   attempt: () => Promise.reject(new Error('nothing is claimed')),
   recorder: { add: () => undefined, unrecorded: () => 0, flush: () => Promise.resolve() },
   random: () => 0,

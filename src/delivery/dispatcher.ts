@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Outcome } from '../core/delivery.ts'
+import type { EventRecord } from '../core/event.ts'
 import { type Settlement, settle } from '../core/settle.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { AttemptLimits, LaneConfig, Tried } from './attempt.ts'
@@ -32,7 +33,10 @@ const TEND_EVERY_MS = 200
 const PACED_TOLERANCE_MS = 50
 /** And how long it may then take to have a connection. */
 const PACED_CONNECT_MS = 5500
-const UNLOADED: Outcome = { kind: 'interrupted', error: 'the subscription could not be loaded' }
+const UNLOADED: Outcome = {
+  kind: 'interrupted',
+  error: 'the subscription or the event could not be loaded',
+}
 const MISSED_MOMENT: Outcome = {
   kind: 'interrupted',
   error: 'its moment in the rate limit had passed before it could leave',
@@ -45,7 +49,13 @@ export interface DispatcherDeps {
   readonly tend: () => Promise<number>
   readonly holdLanes: (subscriptionIds: readonly string[]) => Promise<void>
   readonly lanesOf: (rows: readonly ClaimedRow[]) => Promise<OpenedLanes<LaneConfig>>
-  readonly attempt: (row: ClaimedRow, lane: LaneConfig, limits: AttemptLimits) => Promise<Tried>
+  readonly eventsOf: (rows: readonly ClaimedRow[]) => Promise<ReadonlyMap<string, EventRecord>>
+  readonly attempt: (
+    row: ClaimedRow,
+    event: EventRecord | undefined,
+    lane: LaneConfig,
+    limits: AttemptLimits,
+  ) => Promise<Tried>
   readonly recorder: {
     readonly add: (record: AttemptRecord) => void
     readonly unrecorded: () => number
@@ -85,13 +95,18 @@ export function makeDispatcher(deps: DispatcherDeps) {
     Math.max(0, Math.ceil(deps.concurrency * UNPROVEN_SHARE) - inFlight.unproven())
 
   /** @param claimAtMs before the claim was asked for, so that no lease ends earlier than we think */
-  function start(row: ClaimedRow, lane: LaneConfig, claimAtMs: number): void {
+  function start(
+    row: ClaimedRow,
+    event: EventRecord | undefined,
+    lane: LaneConfig,
+    claimAtMs: number,
+  ): void {
     inFlight.started(row.subscription_id, row.is_unproven)
     const startByMs = claimAtMs + deps.leaseMs - deps.attemptTimeoutMs
     const sending =
       row.send_after_ms === null
-        ? deps.attempt(row, lane, { startByMs, signal: attempts.signal })
-        : attemptAt(row, lane, performance.now() + row.send_after_ms, startByMs)
+        ? deps.attempt(row, event, lane, { startByMs, signal: attempts.signal })
+        : attemptAt(row, event, lane, performance.now() + row.send_after_ms, startByMs)
     sending
       .catch((error: unknown): Tried => {
         deps.log.error({ err: error, delivery_id: row.delivery_id }, 'delivery.attempt_broke')
@@ -112,6 +127,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
   /** Waits for the moment that a rate-limited lane has for this delivery. Shutdown ends the wait: the try then says so. */
   async function attemptAt(
     row: ClaimedRow,
+    event: EventRecord | undefined,
     lane: LaneConfig,
     atMs: number,
     startByMs: number,
@@ -121,7 +137,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
     if (performance.now() > atMs + PACED_TOLERANCE_MS) {
       return { outcome: MISSED_MOMENT, durationMs: 0 }
     }
-    return deps.attempt(row, lane, {
+    return deps.attempt(row, event, lane, {
       startByMs: Math.min(startByMs, atMs + PACED_TOLERANCE_MS + PACED_CONNECT_MS),
       signal: attempts.signal,
     })
@@ -146,14 +162,17 @@ export function makeDispatcher(deps: DispatcherDeps) {
     }
     const claimAtMs = performance.now()
     const { deliveries, stoppedLanes, walked, lastLane } = await deps.claim(claim)
-    const lanes = await deps.lanesOf(deliveries).catch((error: unknown) => {
+    const [lanes, events] = await Promise.all([
+      deps.lanesOf(deliveries),
+      deps.eventsOf(deliveries),
+    ]).catch((error: unknown) => {
       // Their leases are given back, not left to run out.
       for (const row of deliveries) deps.recorder.add(toRecord(row, UNLOADED, 0, [], deps.random()))
       throw error
     })
     for (const row of deliveries) {
       const lane = lanes.open.get(row.subscription_id)
-      if (lane !== undefined) start(row, lane, claimAtMs)
+      if (lane !== undefined) start(row, events.get(row.event_id), lane, claimAtMs)
       else {
         const outcome = lanes.waiting.has(row.subscription_id) ? WAITING : UNOPENED
         deps.recorder.add(toRecord(row, outcome, 0, [], deps.random()))

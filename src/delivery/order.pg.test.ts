@@ -5,6 +5,7 @@ import { addLane, type TestLane } from '../../test/fixtures/lanes.ts'
 import { cancelDelivery, retryDelivery } from '../history/by-hand.ts'
 import { emit } from '../outbox/emit.ts'
 import { fanOut } from '../outbox/relay.ts'
+import { loadEvents } from './events.ts'
 import { sweep } from './sweep.ts'
 import { promoteDue } from './tend.ts'
 
@@ -24,8 +25,11 @@ const query = async (text: string, values: unknown[] = []) =>
   (await database.pool.query(text, values)).rows
 const emitTo = (conversationId: string | undefined, n: number) =>
   emit(database.pool, { orgId: lane.orgId, type: 'a.b', data: { n }, conversationId })
-const claimed = async () =>
-  (await claimAll(database)).deliveries.map((row) => JSON.parse(row.data).n).toSorted()
+const claimed = async (): Promise<number[]> => {
+  const { deliveries } = await claimAll(database)
+  const events = await loadEvents(database.pool, deliveries)
+  return deliveries.map((row) => JSON.parse(events.get(row.event_id)?.data ?? '').n).toSorted()
+}
 const deliveryOf = async (n: number): Promise<string> =>
   (
     await query(

@@ -6,6 +6,7 @@ import type { Queryable } from '../db/pool.ts'
 import { pumpRecovery } from '../history/recovery-pump.ts'
 import { fanOut } from '../outbox/relay.ts'
 import { claimDue } from './claim.ts'
+import { loadEvents } from './events.ts'
 import { holdLanes } from './hold.ts'
 import { recordAttempts } from './record.ts'
 import { promoteDue, tendLanes } from './tend.ts'
@@ -134,6 +135,11 @@ describe.each([
 ])('the plan %s', (_mode, isGeneric) => {
   test.each([
     ['claimDue', ['delivery_queue_ready'], (db: Queryable) => claimDue(db, claim)],
+    [
+      'loadEvents',
+      ['outbox_events_default_pkey'],
+      (db: Queryable) => loadEvents(db, [{ event_id: randomUUID() }]),
+    ],
     ['promoteDue', ['delivery_queue_due'], (db: Queryable) => promoteDue(db, 1000)],
     ['holdLanes', ['delivery_queue_ready'], (db: Queryable) => holdLanes(db, [randomUUID()])],
     [

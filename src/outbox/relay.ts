@@ -66,6 +66,7 @@ found as materialized (
     select o.id, o.org_id, o.type, o.conversation_id
     from patchbay.outbox_events as o
     where o.id = any (array(select event_id from locked))
+    order by o.id
   ) as e on e.id = locked.event_id
 ),
 -- The events of one type in one org have the same listeners: they are looked for once.

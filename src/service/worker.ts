@@ -4,6 +4,7 @@ import { openPool } from '../db/pool.ts'
 import { type LaneConfig, makeAttempt } from '../delivery/attempt.ts'
 import { claimDue } from '../delivery/claim.ts'
 import { makeDispatcher } from '../delivery/dispatcher.ts'
+import { loadEvents } from '../delivery/events.ts'
 import { holdLanes } from '../delivery/hold.ts'
 import { loadLanes } from '../delivery/lane-row.ts'
 import { makeLanes } from '../delivery/lanes.ts'
@@ -37,14 +38,14 @@ export async function runWorker(
   const { egress, keyring, jobs } = resources
   const leaseMs = config.LEASE_SECONDS * 1000
   const timeoutMs = attemptTimeoutMs(config)
-  // Its own pool: the hot statements are few and known, must use their indexes whatever the statistics say, and may be
-  // allowed not to wait for the disk.
+  // Its own pool: the hot statements are few and known, must use their indexes whatever the statistics say, are planned once,
+  // and may be allowed not to wait for the disk.
   const hot = openPool({
     url: resources.databaseUrl,
     max: 4,
     applicationName: 'patchbay worker',
     isDurable: config.DURABLE_LEASES,
-    settings: ['enable_seqscan=off'],
+    settings: ['enable_seqscan=off', 'plan_cache_mode=force_generic_plan'],
     onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
   })
   stack.defer(() => hot.end())
@@ -88,6 +89,7 @@ export async function runWorker(
       nowMs: Date.now,
       maxLanes: 50_000,
     }),
+    eventsOf: (deliveries) => loadEvents(hot, deliveries),
     attempt: makeAttempt({
       send: egress.send,
       nowMs: Date.now,
