@@ -45,14 +45,24 @@ async function claimsOf(count: number, answer: (n: number) => Claimed): Promise<
 
 describe('the walk over the lanes', () => {
   test('goes on behind the last one that was looked at, though none of them gave anything', async () => {
-    const full = (lastLane: string): Claimed => ({ ...NOTHING, walked: 4, lastLane })
-    const claims = await claimsOf(4, (n) => (n < 3 ? full(`lane ${n}`) : { ...NOTHING, walked: 1 }))
+    const full = (lastLane: string, walked: number): Claimed => ({ ...NOTHING, walked, lastLane })
+    const claims = await claimsOf(4, (n) =>
+      n < 3 ? full(`lane ${n}`, n === 1 ? 2 : 4) : { ...NOTHING, walked: 1 },
+    )
     expect(claims.map(({ afterLane }) => afterLane)).toEqual([
       '00000000-0000-0000-0000-000000000000',
       'lane 1',
       'lane 2',
       '00000000-0000-0000-0000-000000000000',
     ])
+  })
+
+  test('takes two of each lane at a turn, until lanes have only one; and then again from the first lane on', async () => {
+    const claims = await claimsOf(4, (n) => {
+      if (n === 3) return { ...NOTHING, walked: 1 }
+      return { ...NOTHING, walked: n === 1 ? 2 : 4, lastLane: `lane ${n}` }
+    })
+    expect(claims.map(({ slots, lanes }) => slots / lanes)).toEqual([2, 1, 1, 2])
   })
 
   test('rests after a round that gave nothing', async () => {

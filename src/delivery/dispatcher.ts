@@ -28,6 +28,13 @@ const WAITING: Outcome = {
 const RELAY_BATCH = 2000
 const PROMOTE_BATCH = 1000
 const MAX_LANES_PER_CLAIM = 512
+/**
+ * Deliveries of a lane that a claim takes in its turn where more lanes wait than it has slots: a lane costs a claim about as
+ * much as a delivery, and two at a turn halve that.
+ */
+const TURN = 2
+/** Of the slots that it asked to fill: a claim that fills fewer found lanes with less than a turn. */
+const WELL_FILLED = 0.75
 const TEND_EVERY_MS = 200
 /** How late a delivery of a rate-limited lane may be on its way; after that its moment is another one's. */
 const PACED_TOLERANCE_MS = 50
@@ -85,6 +92,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
   const inFlight = makeInFlight(deps.laneStart, deps.laneConcurrency)
   const idleWaiters = new Set<() => void>()
   let afterLane = FIRST_LANE
+  let turn = TURN
   let claimedInRound = 0
   let tendedAtMs = 0
   let isAsked = false
@@ -154,7 +162,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
       lanesWithRoom: rooms.lanes,
       rooms: rooms.sizes,
       unprovenSlots: unprovenSlots(),
-      lanes: Math.min(slots, MAX_LANES_PER_CLAIM),
+      lanes: Math.min(Math.ceil(slots / turn), MAX_LANES_PER_CLAIM),
       afterLane,
       busyLanes: inFlight.busyLanes(),
       leaseMs: deps.leaseMs,
@@ -182,11 +190,13 @@ export function makeDispatcher(deps: DispatcherDeps) {
     claimedInRound += deliveries.length
     if (lastLane !== null && walked === claim.lanes) {
       afterLane = lastLane
+      if (deliveries.length < slots * WELL_FILLED) turn = 1
       return true
     }
     // All lanes were looked at: once more from the first, if that gave anything.
     const hasMore = claimedInRound > 0
     afterLane = FIRST_LANE
+    turn = TURN
     claimedInRound = 0
     return hasMore
   }
