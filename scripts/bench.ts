@@ -1,126 +1,149 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { parseArgs } from 'node:util'
-import { parseConfig } from '../src/config.ts'
-import { openEmbedded } from '../src/db/embedded.ts'
-import { newSigningSecret } from '../src/security/signature.ts'
+import { readFile, writeFile } from 'node:fs/promises'
 import { BODY_BYTES } from './bench/body.ts'
-import { makeControl } from './bench/control.ts'
-import { measureEndToEnd } from './bench/end-to-end.ts'
 import { describeMachine, measureLoad } from './bench/machine.ts'
-import { startChild } from './bench/processes.ts'
-import { makeReport, type Part } from './bench/report.ts'
+import { type Options, parseOptions } from './bench/options.ts'
+import type { Part, Result } from './bench/part.ts'
+import { makeLanesPart } from './bench/parts/lanes.ts'
+import {
+  compare,
+  doubtsOf,
+  formatFacts,
+  formatLines,
+  isCountOfWrongs,
+  type Line,
+  type Report,
+  sumUp,
+  sumUpFacts,
+} from './bench/report.ts'
+import { IN_FLIGHT, type OpenStage, openStage } from './bench/stage.ts'
 
 /**
- * `npm run bench`: how near the product comes to what this machine can send with no database at all. Every ratio is within
- * one run: raw ceiling and product share the machine, the receiver, the client and the bytes.
+ * `npm run bench`: how near the product comes to what this machine can send with no database at all, and whether it stays so.
+ * Every ratio is within one round of one run: both sides share the machine, the receiver, the client and the bytes.
  *
- *   --deliveries N   of each part (20000)     --lanes 1,20,2000   one part for each
- *   --repeat R       rounds; medians (1)      --warm-up N         before each part, and before each raw ceiling (1000)
- *   --json FILE      { machine, results: [{ name, value, goal, met }] }
- *   --walls          what guard, row-level security and encryption cost together: each part also without them, in turns
+ *   --quick          a minute, for a look: judges nothing, and fails only where something is wrong
+ *   --only A,B       these parts alone
+ *   --repeat R       rounds; medians (3; quick: 1)
+ *   --json FILE      { machine, results: [{ name, value, unit, goal, met }], facts: [{ name, value, unit }] }
+ *   --compare FILE   an earlier --json: fails where a ratio is further off than --tolerance P (10) percent
+ *   --deliveries N   of a measurement (60000; quick: 3000)
+ *   --warm-up N      before each, and before each raw ceiling (4000; quick: 1000)
+ *   --lanes 1,20     of the part `lanes` (1,20,2000,20000; quick: 1,20)
+ *   --walls          what guard, row-level security and encryption cost together: `lanes` also without them
  *
- * Ends with 1 when a goal is missed.
+ * Ends with 1 when a goal is missed, a part breaks, or --compare finds a ratio off.
  */
-const IN_FLIGHT = parseConfig({}).WORKER_CONCURRENCY
+const partsOf = (options: Options): Part[] => [makeLanesPart(options)]
 
-interface Options {
-  readonly deliveries: number
-  readonly lanes: readonly number[]
-  readonly repeat: number
-  readonly warmUp: number
-  readonly json: string | undefined
-  readonly walls: boolean
-}
-
-function parseOptions(): Options {
-  const { values } = parseArgs({
-    options: {
-      deliveries: { type: 'string', default: '20000' },
-      lanes: { type: 'string', default: '1,20,2000' },
-      repeat: { type: 'string', default: '1' },
-      'warm-up': { type: 'string', default: '1000' },
-      json: { type: 'string' },
-      walls: { type: 'boolean', default: false },
-    },
-  })
-  const positive = (text: string) => {
-    const number = Number(text)
-    if (Number.isInteger(number) && number > 0) return number
-    throw new Error(`${text} is not a whole number over 0`)
-  }
-  return {
-    deliveries: positive(values.deliveries),
-    lanes: values.lanes.split(',').map(positive),
-    repeat: positive(values.repeat),
-    warmUp: positive(values['warm-up']),
-    json: values.json,
-    walls: values.walls,
-  }
-}
+const MEMORY_GOAL_MB = 256
 
 async function main(options: Options, signal: AbortSignal): Promise<boolean> {
-  await using stack = new AsyncDisposableStack()
-  const dir = await mkdtemp(join(tmpdir(), 'patchbay-bench-'))
-  stack.defer(() => rm(dir, { recursive: true, force: true }))
-  const server = stack.use(await openEmbedded({ dir, port: 0 }))
-  const receiver = stack.use(
-    startChild<{ port: number }>({ script: 'scripts/bench/receiver.ts', signal }),
-  )
-  const receiverUrl = `http://127.0.0.1:${(await receiver.message).port}`
-  const machine = await describeMachine(server.url)
-  const { deliveries, lanes: laneCounts, repeat, warmUp } = options
+  const startedAt = performance.now()
+  const say = (line: string) => {
+    const seconds = Math.round((performance.now() - startedAt) / 1000)
+    console.log(`${String(seconds).padStart(4)} s  ${line}`)
+  }
+  const parts = choose(partsOf(options), options.only)
+  const earlier = options.compare === undefined ? null : await readReport(options.compare)
+  await using open = await openStage({ ...options, say: (line) => say(`    ${line}`), signal })
+  const machine = await describeMachine(open.stage.serverUrl)
+  const { size, repeat, isQuick } = options
   console.log(
-    `${machine}; database, worker and receiver share it\n` +
-      `${deliveries} deliveries of ${BODY_BYTES} bytes a part, ${IN_FLIGHT} in flight, warmed up by ${warmUp}, medians of ${repeat}\n`,
+    `${machine}; database, workers and receiver share it\n` +
+      `${size.deliveries} deliveries of ${BODY_BYTES} bytes a measurement, ${IN_FLIGHT} in flight, warmed up by ${size.warmUp}, medians of ${repeat}${isQuick ? '; a quick look, which judges nothing' : ''}\n`,
   )
-  const parts: Part[] = []
-  for (let round = 1; round <= repeat; round += 1) {
-    for (const lanes of laneCounts) {
-      const name = `bench_${round}_${lanes}`
-      const load = await measureLoad()
-      const raw = await measureRaw(receiverUrl, options, signal)
-      const run = { serverUrl: server.url, receiverUrl, lanes, deliveries, warmUp, signal }
-      const measure = (isBare: boolean) => {
-        const database = isBare ? `${name}_bare` : name
-        const logFile = join(dir, `${database}.log`)
-        return measureEndToEnd({ ...run, name: database, logFile, isBare })
-      }
-      // In turns, so that a machine that gets slower or faster meanwhile favours neither.
-      const isBareFirst = options.walls && round % 2 === 0
-      const before = isBareFirst ? await measure(true) : null
-      const measured = await measure(false)
-      const bare = options.walls ? (before ?? (await measure(true))) : null
-      parts.push({ lanes, deliveries, raw, load, measured, bare })
-    }
-  }
-  const { table, results, doubts } = makeReport(parts)
-  console.log(table)
+  const { results, loads, broken } = await runParts(parts, open, repeat, say)
+  const lines = sumUp([...results, ...memoryResult(open.peakMemory())])
+  const facts = sumUpFacts(open.facts)
+  console.log(`\n${formatLines(lines)}`)
+  if (facts.length > 0) console.log(`\n${formatFacts(facts)}`)
+  if (open.peakMemory() === null) console.log('\nNo /proc here: what workers take is not known.')
+  const doubts = doubtsOf(loads, open.raws)
   if (doubts.length > 0) console.log(`\nNot to be trusted: ${doubts.join('; ')}.`)
+  if (broken.length > 0) console.log(`\nBroke: ${broken.join(', ')}.`)
   if (options.json !== undefined) {
-    await writeFile(options.json, `${JSON.stringify({ machine, results }, null, 2)}\n`)
+    const report = {
+      machine,
+      isQuick,
+      seconds: Math.round((performance.now() - startedAt) / 1000),
+      doubts,
+      broken,
+      results: lines.map(({ title, bound, ...line }) => line),
+      facts: facts.map(({ title, ...fact }) => fact),
+    }
+    await writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`)
   }
-  return results.every((result) => result.met)
+  const missed = lines.filter((line) => !line.met && (!isQuick || isCountOfWrongs(line)))
+  return missed.length + broken.length === 0 && agrees(earlier, lines, options.tolerance)
 }
 
-/** Requests a second, signed and sent by a process that does nothing else. */
-async function measureRaw(receiverUrl: string, options: Options, signal: AbortSignal) {
-  const { deliveries, warmUp } = options
-  const control = makeControl(receiverUrl)
-  const secret = newSigningSecret()
-  await control.trust({ '/raw': secret })
-  await control.reset()
-  await using child = startChild<{ seconds: number }>({
-    script: 'scripts/bench/raw.ts',
-    args: [`${receiverUrl}/raw`, secret, String(deliveries), String(IN_FLIGHT), String(warmUp)],
-    signal,
-  })
-  return deliveries / (await child.message).seconds
+function choose(parts: readonly Part[], only: readonly string[] | null): readonly Part[] {
+  const unknown = only?.find((name) => parts.every((part) => part.name !== name))
+  if (unknown !== undefined) {
+    throw new Error(
+      `--only: no part is called ${unknown}; ${parts.map(({ name }) => name).join(', ')}`,
+    )
+  }
+  return only === null ? parts : parts.filter((part) => only.includes(part.name))
+}
+
+/** One after another, in rounds. A part that breaks does not keep the others from running, and is not tried again. */
+async function runParts(
+  parts: readonly Part[],
+  { stage }: OpenStage,
+  repeat: number,
+  say: (line: string) => void,
+) {
+  const results: Result[] = []
+  const loads: number[] = []
+  const broken: string[] = []
+  for (let round = 1; round <= repeat; round += 1) {
+    for (const part of parts) {
+      if ((part.isOnce && round > 1) || broken.includes(part.name)) continue
+      loads.push(await measureLoad())
+      say(`${part.name}, round ${round} of ${part.isOnce ? 1 : repeat}`)
+      try {
+        results.push(...(await part.measure(stage)))
+      } catch (error) {
+        stage.signal.throwIfAborted()
+        console.error(error)
+        broken.push(part.name)
+      }
+    }
+  }
+  return { results, loads, broken }
+}
+
+function memoryResult(peak: number | null): Result[] {
+  if (peak === null) return []
+  return [
+    {
+      name: 'worker_rss',
+      title: 'memory of a worker at its highest in all of these',
+      value: peak,
+      unit: 'MB',
+      goal: MEMORY_GOAL_MB,
+      bound: 'at most',
+      detail: 'VmHWM',
+    },
+  ]
+}
+
+function agrees(earlier: Report | null, lines: readonly Line[], tolerance: number): boolean {
+  if (earlier === null) return true
+  const { table, off } = compare(earlier.results, lines, tolerance)
+  console.log(`\n${table}`)
+  if (off.length > 0) console.log(`\nOff by over ${tolerance * 100} %: ${off.join(', ')}.`)
+  return off.length === 0
+}
+
+async function readReport(file: string): Promise<Report> {
+  const report: Report = JSON.parse(await readFile(file, 'utf8'))
+  return report
 }
 
 const stopping = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
   process.once(name, () => stopping.abort(new Error(`stopped by ${name}`)))
 }
-process.exitCode = (await main(parseOptions(), stopping.signal)) ? 0 : 1
+process.exitCode = (await main(parseOptions(process.argv.slice(2)), stopping.signal)) ? 0 : 1

@@ -3,11 +3,15 @@ import { eventBody } from '../../src/core/event.ts'
 /** Of the body that is sent, about: ids and types differ by a few bytes. */
 export const BODY_BYTES = 1024
 
-export const ORG = 'bench'
+/** Far below what an org may have, because each new subscription counts those of its org. */
+export const LANES_PER_ORG = 1000
+
+/** What every lane wants, beside its own type. */
+export const TYPE_OF_ALL = 'bench.all'
 
 const sample = {
   id: '00000000-0000-7000-8000-000000000000',
-  orgId: ORG,
+  orgId: laneOrg(0),
   type: laneType(0),
   conversationId: null,
   occurredAt: '2026-01-01T00:00:00.000Z',
@@ -22,6 +26,10 @@ export const SAMPLE_BODY = eventBody({ ...sample, data: EVENT_DATA })
 /** Each lane has an event type of its own. */
 export function laneType(lane: number): string {
   return `bench.lane${lane}`
+}
+
+export function laneOrg(lane: number): string {
+  return `bench${Math.floor(lane / LANES_PER_ORG)}`
 }
 
 function dataOf(bytes: number): string {

@@ -1,3 +1,5 @@
+import type { Templates } from './databases.ts'
+
 /** One line of the table, and of the JSON. */
 export interface Result {
   /** Stable, snake_case: `ratio_20_lanes`. */
@@ -13,22 +15,42 @@ export interface Result {
   readonly detail: string
 }
 
+/** What is worth knowing and has no goal. */
+export interface Fact {
+  readonly name: string
+  readonly title: string
+  readonly value: number
+  readonly unit: 'µs' | 'MB' | '/s'
+}
+
+/** How much a part sends where it sends as much as it can. */
+export interface Size {
+  readonly deliveries: number
+  /** Before, until everything is warm. */
+  readonly warmUp: number
+}
+
 /** What every part of the bench stands on. */
 export interface Stage {
   /** Of the run's own Postgres, as its superuser. */
   readonly serverUrl: string
   /** Of the receiver's process, see `receiver.ts`. */
   readonly receiverUrl: string
+  readonly receiverPid: number
   /** For logs; gone after the run. */
   readonly dir: string
   /** `--quick`: a tenth of the work or less, for a look; the full size is what goals are judged on. */
   readonly isQuick: boolean
+  readonly size: Size
+  /** Databases that are made once a run and copied for each measurement. */
+  readonly templates: Templates
   /** A name for a database or a file that nobody else has. */
   readonly newName: (of: string) => string
   /** Requests a second that this machine signs and sends with no database at all, measured now. */
   readonly measureRaw: () => Promise<number>
   /** Tells the stage how much memory a worker took at its highest, in MB. */
   readonly noteMemory: (mb: number) => void
+  readonly noteFact: (fact: Fact) => void
   /** One line for whoever watches. */
   readonly say: (line: string) => void
   readonly signal: AbortSignal

@@ -17,6 +17,7 @@ export interface Start {
 }
 
 export interface Child<Message> extends AsyncDisposable {
+  readonly pid: number
   /** Its first message. Rejects when it ends without one. */
   readonly message: Promise<Message>
   /** Throws, with the end of its log, when it has ended. */
@@ -47,6 +48,8 @@ export function startChild<Message>(start: Start): Child<Message> {
   })
   message.catch(() => undefined)
   return {
+    // There is none where it did not start; then `message` and `assertRunning` say why.
+    pid: child.pid ?? 0,
     message,
     assertRunning: () => {
       if (end !== null) throw new Error(`${end}\n${lastLines(start.logFile)}`)

@@ -1,0 +1,60 @@
+import { parseArgs } from 'node:util'
+import type { Size } from './part.ts'
+
+export interface Options {
+  readonly isQuick: boolean
+  readonly size: Size
+  readonly lanes: readonly number[]
+  readonly repeat: number
+  /** Names of parts; null: all. */
+  readonly only: readonly string[] | null
+  readonly json: string | undefined
+  /** An earlier `--json`. */
+  readonly compare: string | undefined
+  /** How far a ratio may be from that one's, as a share of it. */
+  readonly tolerance: number
+  readonly walls: boolean
+}
+
+const FULL = { deliveries: '60000', lanes: '1,20,2000,20000', 'warm-up': '4000', repeat: '3' }
+const QUICK = { deliveries: '3000', lanes: '1,20', 'warm-up': '1000', repeat: '1' }
+
+/** @throws Error that says which option is wrong */
+export function parseOptions(args: readonly string[]): Options {
+  const { values: given } = parseArgs({
+    args: [...args],
+    options: {
+      quick: { type: 'boolean', default: false },
+      only: { type: 'string' },
+      deliveries: { type: 'string' },
+      lanes: { type: 'string' },
+      repeat: { type: 'string' },
+      'warm-up': { type: 'string' },
+      json: { type: 'string' },
+      compare: { type: 'string' },
+      tolerance: { type: 'string', default: '10' },
+      walls: { type: 'boolean', default: false },
+    },
+  })
+  const values = { ...(given.quick ? QUICK : FULL), ...given }
+  return {
+    isQuick: values.quick,
+    size: {
+      deliveries: positive('deliveries', values.deliveries),
+      warmUp: positive('warm-up', values['warm-up']),
+    },
+    lanes: values.lanes.split(',').map((lanes) => positive('lanes', lanes)),
+    repeat: positive('repeat', values.repeat),
+    only: values.only?.split(',') ?? null,
+    json: values.json,
+    compare: values.compare,
+    tolerance: positive('tolerance', values.tolerance) / 100,
+    walls: values.walls,
+  }
+}
+
+function positive(name: string, text: string): number {
+  const number = Number(text)
+  if (Number.isInteger(number) && number > 0) return number
+  throw new Error(`--${name}: ${text} is not a whole number over 0`)
+}
