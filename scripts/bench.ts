@@ -3,7 +3,11 @@ import { BODY_BYTES } from './bench/body.ts'
 import { describeMachine, measureLoad } from './bench/machine.ts'
 import { type Options, parseOptions } from './bench/options.ts'
 import type { Part, Result } from './bench/part.ts'
+import { backlogPart } from './bench/parts/backlog.ts'
+import { fanOutPart } from './bench/parts/fan-out.ts'
+import { historyPart } from './bench/parts/history.ts'
 import { makeLanesPart } from './bench/parts/lanes.ts'
+import { twoWorkersPart } from './bench/parts/two-workers.ts'
 import {
   compare,
   doubtsOf,
@@ -33,7 +37,13 @@ import { IN_FLIGHT, type OpenStage, openStage } from './bench/stage.ts'
  *
  * Ends with 1 when a goal is missed, a part breaks, or --compare finds a ratio off.
  */
-const partsOf = (options: Options): Part[] => [makeLanesPart(options)]
+const partsOf = (options: Options): Part[] => [
+  makeLanesPart(options),
+  fanOutPart,
+  backlogPart,
+  historyPart,
+  twoWorkersPart,
+]
 
 const MEMORY_GOAL_MB = 256
 

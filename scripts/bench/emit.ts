@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { EVENT_DATA, laneOrg, laneType } from './body.ts'
+import { EVENT_DATA, laneOrg, laneType, TYPE_OF_ALL } from './body.ts'
 
 const BATCH = 1000
 
@@ -13,6 +13,9 @@ export interface Emitted {
 export const toLanes =
   (lanes: number) =>
   (nth: number): Emitted => ({ org: laneOrg(nth % lanes), type: laneType(nth % lanes) })
+
+/** For every lane of the first org. */
+export const toAll = (): Emitted => ({ org: laneOrg(0), type: TYPE_OF_ALL })
 
 /** One transaction that emits `count` events. It has committed when this returns. */
 export async function emitAtOnce(

@@ -20,8 +20,8 @@ export interface Run extends WorkerOptions {
   readonly fanOut?: number
   /** Processes. */
   readonly workers?: number
-  /** Whose deliveries are to be done; unset: everybody's. */
-  readonly owedTo?: readonly string[]
+  /** Only deliveries to URLs with this path are waited for; unset: all. */
+  readonly owedToPath?: string
   /** Called as the measured events have been committed, and when nothing is owed any more. */
   readonly look?: (pool: pg.Pool) => Promise<void>
 }
@@ -60,8 +60,9 @@ export async function measureEndToEnd(stage: Stage, run: Run): Promise<Measured>
   const workers = Array.from({ length: run.workers ?? 1 }, () =>
     stack.use(startWorker(stage, database, run)),
   )
+  const owedTo = run.owedToPath === undefined ? null : await findLanes(pool, run.owedToPath)
   const finish = (expected: number) =>
-    untilNothingIsOwed({ pool, control, workers, to: run.owedTo ?? null, signal }, expected)
+    untilNothingIsOwed({ pool, control, workers, to: owedTo, signal }, expected)
   const mark = () =>
     takeMark(pool, { workers: workers.map(({ pid }) => pid), receiver: stage.receiverPid })
 
@@ -86,6 +87,14 @@ export async function measureEndToEnd(stage: Stage, run: Run): Promise<Measured>
     counts: await control.counts(),
     marks: { before, emitted, end: await mark() },
   }
+}
+
+async function findLanes(pool: pg.Pool, path: string): Promise<string[]> {
+  const { rows } = await pool.query<{ id: string }>(
+    `select id from patchbay.webhook_subscriptions where url ~ ('^http://[^/]+' || $1)`,
+    [path],
+  )
+  return rows.map((row) => row.id)
 }
 
 /** As text: a `Date` knows no microseconds. */

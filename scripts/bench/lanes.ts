@@ -11,7 +11,8 @@ import { findProvider, getProvider } from '../../src/providers/registry.ts'
 import { openKeyring } from '../../src/security/keyring.ts'
 import { makeLocalWrapper } from '../../src/security/local-wrapper.ts'
 import { LANES_PER_ORG, laneOrg, laneType, TYPE_OF_ALL } from './body.ts'
-import type { Contents } from './databases.ts'
+import type { Contents, Database } from './databases.ts'
+import type { Stage } from './part.ts'
 import { plainKeyring } from './plain-keyring.ts'
 
 const AT_ONCE = 4
@@ -27,6 +28,18 @@ export interface LanesOptions {
   readonly typesOf?: (lane: number) => string[]
   /** Nothing is encrypted. */
   readonly isBare?: boolean
+}
+
+/** A database with this many lanes at the receiver (below `path`), all of them idle. */
+export function copyLanes(
+  { receiverUrl, templates }: Pick<Stage, 'receiverUrl' | 'templates'>,
+  lanes: number,
+  path = '',
+): Promise<Database> {
+  const base = receiverUrl + path
+  return templates.copy(`${lanes} lanes${path}`, ({ url }, masterKey) =>
+    subscribeLanes({ url, masterKey, lanes, base }),
+  )
 }
 
 /**

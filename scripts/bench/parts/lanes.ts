@@ -1,9 +1,10 @@
-import { asAdmin, type Database } from '../databases.ts'
+import { asAdmin } from '../databases.ts'
 import { toLanes } from '../emit.ts'
-import { countWrong, type Measured, measureEndToEnd } from '../end-to-end.ts'
-import { subscribeLanes } from '../lanes.ts'
+import { type Measured, measureEndToEnd } from '../end-to-end.ts'
+import { copyLanes, subscribeLanes } from '../lanes.ts'
 import type { Options } from '../options.ts'
 import type { Part, Result, Stage } from '../part.ts'
+import { atLeast, quotientOf, wrongs } from '../results.ts'
 import { noteCosts } from './costs.ts'
 
 const GOAL = 0.5
@@ -15,14 +16,6 @@ const WALLS_GOAL = 0.9
 const WARM_UP_OF_ONE = 2000
 /** Of which lane count the costs are told. */
 const COSTS_OF = 20
-
-/** A database with this many lanes at the receiver, all of them idle. */
-export function copyLanes(stage: Stage, lanes: number, path = ''): Promise<Database> {
-  const base = stage.receiverUrl + path
-  return stage.templates.copy(`${lanes} lanes${path}`, ({ url }, masterKey) =>
-    subscribeLanes({ url, masterKey, lanes, base }),
-  )
-}
 
 /**
  * Deliveries a second by count of lanes against the raw ceiling, which is measured before and after each of them. With
@@ -36,53 +29,39 @@ export function makeLanesPart({ lanes: counts, walls }: Pick<Options, 'lanes' | 
       const results: Result[] = []
       const ratios: number[] = []
       let raw = await stage.measureRaw()
-      const against = async (run: () => Promise<Measured>) => {
+      const againstRaw = async (run: () => Promise<Measured>) => {
         const before = raw
         const measured = await run()
         raw = await stage.measureRaw()
-        const ceiling = (before + raw) / 2
-        const ratio = measured.perSecond / ceiling
-        const detail = `${perSecond(measured.perSecond)} of ${perSecond(ceiling)}`
-        stage.say(`${detail}: ${ratio.toFixed(2)}`)
-        return { measured, ratio, detail }
+        const quotient = quotientOf(measured.perSecond, (before + raw) / 2)
+        stage.say(`${quotient.detail}: ${quotient.value.toFixed(2)}`)
+        return { measured, ...quotient }
       }
       for (const lanes of counts) {
         const title = `${lanes} ${lanes === 1 ? 'lane' : 'lanes'}`
-        const durable = await against(() => measureLanes(stage, lanes))
-        const off = await against(() => measureLanes(stage, lanes, { DURABLE_LEASES: 'off' }))
-        ratios.push(durable.ratio)
+        const durable = await againstRaw(() => measureLanes(stage, lanes))
+        const off = await againstRaw(() => measureLanes(stage, lanes, { DURABLE_LEASES: 'off' }))
+        ratios.push(durable.value)
         if (lanes === COSTS_OF) noteCosts(stage, durable.measured)
         results.push(
-          ratioOf(`ratio_${lanes}_lanes`, `deliveries ÷ raw, ${title}`, GOAL, durable),
-          ratioOf(`ratio_off_${lanes}_lanes`, `  with DURABLE_LEASES=off`, GOAL_OFF, off),
-          wrongs(`${lanes}_lanes`, title, [durable.measured, off.measured]),
+          atLeast(`ratio_${lanes}_lanes`, `deliveries ÷ raw, ${title}`, GOAL, durable),
+          atLeast(`ratio_off_${lanes}_lanes`, '  with DURABLE_LEASES=off', GOAL_OFF, off),
+          wrongs(`${lanes}_lanes`, [durable.measured, off.measured]),
         )
-        if (walls) {
-          const bare = await measureBare(stage, lanes)
-          results.push({
-            name: `walls_${lanes}_lanes`,
-            title: '  ÷ the same without guard, row security, encryption',
-            value: durable.measured.perSecond / bare.perSecond,
-            unit: '',
-            goal: WALLS_GOAL,
-            bound: 'at least',
-            detail: `${perSecond(durable.measured.perSecond)} of ${perSecond(bare.perSecond)}`,
-          })
-        }
+        if (!walls) continue
+        const bare = await againstRaw(() => measureBare(stage, lanes))
+        const kept = quotientOf(durable.measured.perSecond, bare.measured.perSecond)
+        const without = '  ÷ the same without guard, row security, encryption'
+        results.push(atLeast(`walls_${lanes}_lanes`, without, WALLS_GOAL, kept))
       }
-      if (ratios.length > 1) {
-        const [worst, best] = [Math.min(...ratios), Math.max(...ratios)]
-        results.push({
-          name: 'lanes_worst_to_best',
-          title: 'worst ÷ best of these counts of lanes',
-          value: worst / best,
-          unit: '',
-          goal: EVEN_GOAL,
-          bound: 'at least',
-          detail: `${worst.toFixed(2)} of ${best.toFixed(2)}`,
-        })
-      }
-      return results
+      if (ratios.length === 1) return results
+      const [worst, best] = [Math.min(...ratios), Math.max(...ratios)]
+      const detail = `${worst.toFixed(2)} of ${best.toFixed(2)}`
+      const even = { value: worst / best, detail }
+      return [
+        ...results,
+        atLeast('lanes_worst_to_best', 'worst ÷ best of these lane counts', EVEN_GOAL, even),
+      ]
     },
   }
 }
@@ -140,30 +119,3 @@ begin
   end loop;
 end
 $$`
-
-function ratioOf(
-  name: string,
-  title: string,
-  goal: number,
-  { ratio, detail }: { readonly ratio: number; readonly detail: string },
-): Result {
-  return { name, title, value: ratio, unit: '', goal, bound: 'at least', detail }
-}
-
-/** What must never happen, in some measurements together. */
-export function wrongs(of: string, title: string, measured: readonly Measured[]): Result {
-  const sum = (pick: (each: Measured) => number) =>
-    measured.reduce((all, each) => all + pick(each), 0)
-  const verified = sum(({ counts }) => counts.verified)
-  return {
-    name: `wrong_${of}`,
-    title: `  lost, twice, forged or unrecorded: ${title}`,
-    value: sum(countWrong),
-    unit: '',
-    goal: 0,
-    bound: 'at most',
-    detail: `${sum(({ counts }) => counts.received)} received, ${sum(({ recorded }) => recorded)} recorded, ${verified} verified`,
-  }
-}
-
-export const perSecond = (value: number) => `${Math.round(value).toLocaleString('en')}/s`

@@ -1,0 +1,38 @@
+import { toLanes } from '../emit.ts'
+import { measureEndToEnd } from '../end-to-end.ts'
+import { copyLanes } from '../lanes.ts'
+import type { Part } from '../part.ts'
+import { atLeast, quotientOf, wrongs } from '../results.ts'
+
+const GOAL = 1.8
+const LANES = 20
+/** Of the deliveries of other parts: it waits for the receiver most of the time. */
+const SHARE = 1 / 3
+
+/**
+ * Two processes against one, on a receiver that answers after 50 ms. What bounds one is its sockets to one origin (128, so
+ * 2,560 requests a second), which leaves the machine room for two.
+ */
+export const twoWorkersPart: Part = {
+  name: 'two_workers',
+  isOnce: true,
+  measure: async (stage) => {
+    const measure = async (workers: number) => {
+      await using database = await copyLanes(stage, LANES, '/slow/50')
+      return await measureEndToEnd(stage, {
+        database,
+        workers,
+        events: Math.ceil(stage.size.deliveries * SHARE),
+        warmUp: stage.size.warmUp,
+        to: toLanes(LANES),
+      })
+    }
+    const one = await measure(1)
+    const two = await measure(2)
+    const title = 'two workers ÷ one, answers after 50 ms'
+    return [
+      atLeast('two_workers', title, GOAL, quotientOf(two.perSecond, one.perSecond)),
+      wrongs('two_workers', [one, two]),
+    ]
+  },
+}
