@@ -7,6 +7,8 @@ import { backlogPart } from './bench/parts/backlog.ts'
 import { fanOutPart } from './bench/parts/fan-out.ts'
 import { historyPart } from './bench/parts/history.ts'
 import { makeLanesPart } from './bench/parts/lanes.ts'
+import { pgBossPart } from './bench/parts/pg-boss.ts'
+import { statementsPart } from './bench/parts/statements.ts'
 import { twoWorkersPart } from './bench/parts/two-workers.ts'
 import {
   compare,
@@ -39,10 +41,12 @@ import { IN_FLIGHT, type OpenStage, openStage } from './bench/stage.ts'
  */
 const partsOf = (options: Options): Part[] => [
   makeLanesPart(options),
+  pgBossPart,
   fanOutPart,
   backlogPart,
   historyPart,
   twoWorkersPart,
+  statementsPart,
 ]
 
 const MEMORY_GOAL_MB = 256
@@ -67,7 +71,9 @@ async function main(options: Options, signal: AbortSignal): Promise<boolean> {
   const facts = sumUpFacts(open.facts)
   console.log(`\n${formatLines(lines)}`)
   if (facts.length > 0) console.log(`\n${formatFacts(facts)}`)
-  if (open.peakMemory() === null) console.log('\nNo /proc here: what workers take is not known.')
+  if (open.peakMemory() === null) {
+    console.log('\nNo worker ran, or there is no /proc here: what one takes is not known.')
+  }
   const doubts = doubtsOf(loads, open.raws)
   if (doubts.length > 0) console.log(`\nNot to be trusted: ${doubts.join('; ')}.`)
   if (broken.length > 0) console.log(`\nBroke: ${broken.join(', ')}.`)

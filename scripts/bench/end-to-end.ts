@@ -4,7 +4,7 @@ import { makeControl } from './control.ts'
 import { asAdmin, type Database } from './databases.ts'
 import { type Emitted, emitAtOnce } from './emit.ts'
 import { type Mark, takeMark } from './marks.ts'
-import { untilNothingIsOwed } from './owed.ts'
+import { describeBacklog, makeIsOwed, untilNothingIsOwed } from './owed.ts'
 import type { Stage } from './part.ts'
 import type { Counts } from './receiver.ts'
 import { startWorker, type WorkerOptions } from './workers.ts'
@@ -61,8 +61,10 @@ export async function measureEndToEnd(stage: Stage, run: Run): Promise<Measured>
     stack.use(startWorker(stage, database, run)),
   )
   const owedTo = run.owedToPath === undefined ? null : await findLanes(pool, run.owedToPath)
+  const isOwed = makeIsOwed(pool, owedTo)
+  const describe = () => describeBacklog(pool)
   const finish = (expected: number) =>
-    untilNothingIsOwed({ pool, control, workers, to: owedTo, signal }, expected)
+    untilNothingIsOwed({ control, workers, isOwed, describe, signal }, expected)
   const mark = () =>
     takeMark(pool, { workers: workers.map(({ pid }) => pid), receiver: stage.receiverPid })
 

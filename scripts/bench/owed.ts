@@ -8,6 +8,39 @@ const LOOK_MS = 10
 const DOUBT_MS = 1000
 const TIMEOUT_MS = 240_000
 
+interface Waiting {
+  readonly control: ReturnType<typeof makeControl>
+  readonly workers: readonly Child<unknown>[]
+  readonly isOwed: () => Promise<boolean>
+  /** For the error, when it takes too long. */
+  readonly describe: () => Promise<string>
+  readonly signal: AbortSignal
+}
+
+/**
+ * Resolves when nothing is owed any more. While webhooks are still to come the receiver is asked, which costs nothing; then the
+ * database, which is where the outcomes are.
+ *
+ * @param expected webhooks since the receiver's last reset
+ * @throws when a worker has ended, and after four minutes
+ */
+export async function untilNothingIsOwed(waiting: Waiting, expected: number): Promise<void> {
+  const startedAt = performance.now()
+  let askedAt = startedAt
+  for (;;) {
+    const now = performance.now()
+    if ((await waiting.control.counts()).received >= expected || now - askedAt > DOUBT_MS) {
+      askedAt = now
+      if (!(await waiting.isOwed())) return
+      for (const worker of waiting.workers) worker.assertRunning()
+      if (now - startedAt > TIMEOUT_MS) {
+        throw new Error(`not done after ${TIMEOUT_MS / 1000} s: ${await waiting.describe()}`)
+      }
+    }
+    await sleep(LOOK_MS, undefined, { signal: waiting.signal })
+  }
+}
+
 const IS_OWED = `
 select exists (select from patchbay.outbox_pending) or exists (select from patchbay.delivery_queue) as is_owed`
 
@@ -21,42 +54,17 @@ select exists (select from patchbay.outbox_pending)
       and q.lease_token is not null and q.subscription_id = any ($1::uuid[])
   ) as is_owed`
 
-export interface Owed {
-  readonly pool: pg.Pool
-  readonly control: ReturnType<typeof makeControl>
-  readonly workers: readonly Child<unknown>[]
-  /** To these subscriptions; null: to any. */
-  readonly to: readonly string[] | null
-  readonly signal: AbortSignal
-}
-
-/**
- * Resolves when nothing is owed any more. While webhooks are still to come the receiver is asked, which costs nothing; then the
- * database, which is where the outcomes are.
- *
- * @param expected webhooks since the receiver's last reset
- * @throws when a worker has ended, and after four minutes
- */
-export async function untilNothingIsOwed(owed: Owed, expected: number): Promise<void> {
-  const { pool, control, workers, to, signal } = owed
+/** @param to subscriptions; null: all */
+export function makeIsOwed(pool: pg.Pool, to: readonly string[] | null) {
   const statement = to === null ? { text: IS_OWED } : { text: IS_OWED_TO, values: [to] }
-  const startedAt = performance.now()
-  let askedAt = startedAt
-  for (;;) {
-    const now = performance.now()
-    if ((await control.counts()).received >= expected || now - askedAt > DOUBT_MS) {
-      askedAt = now
-      const { rows } = await pool.query<{ is_owed: boolean }>(statement)
-      if (rows[0]?.is_owed === false) return
-      for (const worker of workers) worker.assertRunning()
-      if (now - startedAt > TIMEOUT_MS) throw new Error(await describeBacklog(pool))
-    }
-    await sleep(LOOK_MS, undefined, { signal })
+  return async (): Promise<boolean> => {
+    const { rows } = await pool.query<{ is_owed: boolean }>(statement)
+    return rows[0]?.is_owed === true
   }
 }
 
 /** What is stuck where, and what the database is at. */
-async function describeBacklog(pool: pg.Pool): Promise<string> {
+export async function describeBacklog(pool: pg.Pool): Promise<string> {
   const { rows } = await pool.query<{ owed: unknown; running: unknown }>(`
     select
       (select json_build_object(
@@ -69,5 +77,5 @@ async function describeBacklog(pool: pg.Pool): Promise<string> {
         from pg_stat_activity
         where datname = current_database() and state = 'active' and pid <> pg_backend_pid()) as running`)
   const { owed, running } = rows[0] ?? {}
-  return `not done after ${TIMEOUT_MS / 1000} s: ${JSON.stringify(owed)}, running ${JSON.stringify(running)}`
+  return `${JSON.stringify(owed)}, running ${JSON.stringify(running)}`
 }

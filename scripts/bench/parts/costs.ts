@@ -1,6 +1,6 @@
 import type { Measured } from '../end-to-end.ts'
 import type { Mark } from '../marks.ts'
-import type { Fact, Stage } from '../part.ts'
+import type { Stage } from '../part.ts'
 
 const MB = 1024 * 1024
 const MILLION = 1_000_000
@@ -11,41 +11,31 @@ const MILLION = 1_000_000
  */
 export function noteCosts(stage: Stage, { deliveries, marks, perSecond }: Measured): void {
   const { before, emitted, end } = marks
-  const cpu = (of: 'workers' | 'postgres' | 'receiver') =>
-    ((end[of] - emitted[of]) / deliveries) * MILLION
-  const growth = (of: keyof Mark) => ((end[of] - before[of]) / MB / deliveries) * MILLION
-  const facts: Fact[] = [
-    {
-      name: 'deliveries_per_second',
-      title: 'deliveries a second, 20 lanes',
-      value: perSecond,
-      unit: '/s',
-    },
-    { name: 'cpu_worker', title: 'CPU of a delivery: worker', value: cpu('workers'), unit: 'µs' },
-    {
-      name: 'cpu_postgres',
-      title: 'CPU of a delivery: Postgres',
-      value: cpu('postgres'),
-      unit: 'µs',
-    },
-    {
-      name: 'cpu_receiver',
-      title: 'CPU of a delivery: our receiver',
-      value: cpu('receiver'),
-      unit: 'µs',
-    },
-    {
-      name: 'table_growth',
-      title: 'tables and indexes, a million deliveries',
-      value: growth('tables'),
-      unit: 'MB',
-    },
-    {
-      name: 'wal',
-      title: 'write-ahead log, a million deliveries',
-      value: growth('wal'),
-      unit: 'MB',
-    },
-  ]
-  for (const fact of facts) stage.noteFact(fact)
+  const growth = (of: 'wal' | 'tables') => ((end[of] - before[of]) / MB / deliveries) * MILLION
+  const { noteFact } = stage
+  const cpu = cpuOf(emitted, end, deliveries)
+  const rate = 'deliveries a second, 20 lanes'
+  noteFact({ name: 'deliveries_per_second', title: rate, value: perSecond, unit: '/s' })
+  noteCpu(stage, 'worker', 'CPU of a delivery: worker', cpu('workers'))
+  noteCpu(stage, 'postgres', 'CPU of a delivery: Postgres', cpu('postgres'))
+  noteCpu(stage, 'receiver', 'CPU of a delivery: our receiver', cpu('receiver'))
+  const tables = 'tables and indexes of a million deliveries'
+  noteFact({ name: 'table_growth', title: tables, value: growth('tables'), unit: 'MB' })
+  const log = 'write-ahead log of a million deliveries'
+  noteFact({ name: 'wal', title: log, value: growth('wal'), unit: 'MB' })
+}
+
+/** The same of the baseline, from the commit of the jobs on. */
+export function noteBaselineCosts(stage: Stage, emitted: Mark, end: Mark, deliveries: number) {
+  const cpu = cpuOf(emitted, end, deliveries)
+  noteCpu(stage, 'pg_boss_worker', 'CPU of a job of the baseline: worker', cpu('workers'))
+  noteCpu(stage, 'pg_boss_postgres', 'CPU of a job of the baseline: Postgres', cpu('postgres'))
+}
+
+const cpuOf =
+  (from: Mark, to: Mark, deliveries: number) => (of: 'workers' | 'postgres' | 'receiver') =>
+    ((to[of] - from[of]) / deliveries) * MILLION
+
+function noteCpu(stage: Stage, of: string, title: string, value: number): void {
+  stage.noteFact({ name: `cpu_${of}`, title, value, unit: 'µs' })
 }
