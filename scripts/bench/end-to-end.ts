@@ -4,8 +4,9 @@ import { makeControl } from './control.ts'
 import { asAdmin, type Database } from './databases.ts'
 import { type Emitted, emitAtOnce } from './emit.ts'
 import { type Mark, takeMark } from './marks.ts'
-import { describeBacklog, makeIsOwed, untilNothingIsOwed } from './owed.ts'
+import { describeBacklog, makeIsOwed, owedTo, untilNothingIsOwed } from './owed.ts'
 import type { Stage } from './part.ts'
+import type { Child } from './processes.ts'
 import type { Counts } from './receiver.ts'
 import { startWorker, type WorkerOptions } from './workers.ts'
 
@@ -22,6 +23,8 @@ export interface Run extends WorkerOptions {
   readonly workers?: number
   /** Only deliveries to URLs with this path are waited for; unset: all. */
   readonly owedToPath?: string
+  /** Instead of the product's worker: what says when it is ready, and a query for `is_owed`. */
+  readonly baseline?: { readonly start: () => Child<unknown>; readonly isOwed: pg.QueryConfig }
   /** Called as the measured events have been committed, and when nothing is owed any more. */
   readonly look?: (pool: pg.Pool) => Promise<void>
 }
@@ -58,10 +61,11 @@ export async function measureEndToEnd(stage: Stage, run: Run): Promise<Measured>
   await control.trust(database.secrets)
   await asAdmin(database.adminUrl, 'checkpoint')
   const workers = Array.from({ length: run.workers ?? 1 }, () =>
-    stack.use(startWorker(stage, database, run)),
+    stack.use(run.baseline?.start() ?? startWorker(stage, database, run)),
   )
-  const owedTo = run.owedToPath === undefined ? null : await findLanes(pool, run.owedToPath)
-  const isOwed = makeIsOwed(pool, owedTo)
+  if (run.baseline !== undefined) await Promise.all(workers.map(({ message }) => message))
+  const waitedFor = run.owedToPath === undefined ? null : await findLanes(pool, run.owedToPath)
+  const isOwed = makeIsOwed(pool, run.baseline?.isOwed ?? owedTo(waitedFor))
   const describe = () => describeBacklog(pool)
   const finish = (expected: number) =>
     untilNothingIsOwed({ control, workers, isOwed, describe, signal }, expected)

@@ -55,10 +55,13 @@ select exists (select from patchbay.outbox_pending)
   ) as is_owed`
 
 /** @param to subscriptions; null: all */
-export function makeIsOwed(pool: pg.Pool, to: readonly string[] | null) {
-  const statement = to === null ? { text: IS_OWED } : { text: IS_OWED_TO, values: [to] }
+export function owedTo(to: readonly string[] | null): pg.QueryConfig {
+  return to === null ? { text: IS_OWED } : { text: IS_OWED_TO, values: [to] }
+}
+
+export function makeIsOwed(pool: pg.Pool, query: pg.QueryConfig) {
   return async (): Promise<boolean> => {
-    const { rows } = await pool.query<{ is_owed: boolean }>(statement)
+    const { rows } = await pool.query<{ is_owed: boolean }>(query)
     return rows[0]?.is_owed === true
   }
 }

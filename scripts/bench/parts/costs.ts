@@ -25,11 +25,11 @@ export function noteCosts(stage: Stage, { deliveries, marks, perSecond }: Measur
   noteFact({ name: 'wal', title: log, value: growth('wal'), unit: 'MB' })
 }
 
-/** The same of the baseline, from the commit of the jobs on. */
-export function noteBaselineCosts(stage: Stage, emitted: Mark, end: Mark, deliveries: number) {
-  const cpu = cpuOf(emitted, end, deliveries)
-  noteCpu(stage, 'pg_boss_worker', 'CPU of a job of the baseline: worker', cpu('workers'))
-  noteCpu(stage, 'pg_boss_postgres', 'CPU of a job of the baseline: Postgres', cpu('postgres'))
+/** The same of the baseline. */
+export function noteBaselineCosts(stage: Stage, { deliveries, marks }: Measured): void {
+  const cpu = cpuOf(marks.emitted, marks.end, deliveries)
+  noteCpu(stage, 'pg_boss_worker', 'CPU of a delivery by pg-boss: worker', cpu('workers'))
+  noteCpu(stage, 'pg_boss_postgres', 'CPU of a delivery by pg-boss: Postgres', cpu('postgres'))
 }
 
 const cpuOf =
