@@ -7,7 +7,8 @@ export interface Result {
   /** For people: what was measured, in a few words. */
   readonly title: string
   readonly value: number
-  readonly unit: '' | 'ms' | 'kB' | 'MB' | '/s'
+  /** '': a ratio. */
+  readonly unit: '' | 'ms' | 'kB' | 'MB' | '/s' | 'per delivery'
   readonly goal: number
   /** Whether the goal is a least or a most. */
   readonly bound: 'at least' | 'at most'
@@ -59,7 +60,7 @@ export interface Stage {
 /** Measures some lines of the table. Makes its own databases and processes, and ends them before it returns. */
 export interface Part {
   readonly name: string
-  /** Too long to be repeated: its ratios are medians within one go. */
+  /** Not repeated: its ratios are medians within one go, or it counts what hardly varies. */
   readonly isOnce: boolean
   readonly measure: (stage: Stage) => Promise<Result[]>
 }

@@ -86,7 +86,7 @@ export function compare(
   const off: string[] = []
   const rows: unknown[][] = []
   for (const { name, value, unit, goal } of earlier) {
-    // What has a unit is of the machine at that moment.
+    // What has a unit is no ratio, and of the machine at that moment.
     if (unit !== '' || goal === 0) continue
     const now = lines.find((line) => line.name === name)
     if (now === undefined) {

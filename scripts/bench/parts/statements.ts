@@ -53,9 +53,9 @@ export const statementsPart: Part = {
     return [
       {
         name: 'statements_per_delivery',
-        title: 'SQL statements of a delivery at full load',
+        title: 'SQL statements at full load',
         value: statements / deliveries,
-        unit: '',
+        unit: 'per delivery',
         goal: STATEMENTS_GOAL,
         bound: 'at most',
         detail: `${statements} for ${deliveries}`,
