@@ -16,26 +16,14 @@ export interface Redact {
  * history. Knows a secret as it is, URL-encoded, and as it stands inside JSON text.
  */
 export function makeRedact(secrets: readonly string[]): Redact {
-  const forms = secrets
-    .filter((secret) => secret.length >= MIN_SECRET_LENGTH)
-    .flatMap((secret) => [
-      secret,
-      encodeURIComponent(secret.toWellFormed()),
-      encodeURIComponent(secret.toWellFormed()).replace(/%[0-9A-F]{2}/g, (hex) =>
-        hex.toLowerCase(),
-      ),
-      JSON.stringify(secret).slice(1, -1),
-      // As PHP and Go write JSON.
-      JSON.stringify(secret).slice(1, -1).replaceAll('/', '\\/'),
-      JSON.stringify(secret)
-        .slice(1, -1)
-        .replace(/[<>&]/g, (sign) => `\\u00${sign.charCodeAt(0).toString(16)}`),
-    ])
-  // Longest first: where one secret begins with another, nothing of the longer may stay.
-  const known = [...new Set(forms)].sort((a, b) => b.length - a.length)
+  let made: readonly string[] | null = null
+  // Made when a text comes that could have a secret in it: a worker keeps this for many thousand subscriptions.
+  const known = () => (made ??= formsOf(secrets))
 
   const text = (given: string) =>
-    known.reduce((rest, secret) => rest.replaceAll(secret, MARK), given)
+    given.length < MIN_SECRET_LENGTH
+      ? given
+      : known().reduce((rest, secret) => rest.replaceAll(secret, MARK), given)
 
   const json = (value: unknown, depth: number): unknown => {
     if (typeof value === 'string') return text(value)
@@ -52,11 +40,31 @@ export function makeRedact(secrets: readonly string[]): Redact {
     text,
     cutText: (given) => {
       const clean = text(given)
-      const left = Math.max(0, ...known.map((secret) => overlap(clean, secret)))
+      const left = Math.max(0, ...known().map((secret) => overlap(clean, secret)))
       return left === 0 ? clean : clean.slice(0, -left) + MARK
     },
     json: (value) => json(value, MAX_DEPTH),
   }
+}
+
+/** Each secret as it may stand in a text. Longest first: where one begins with another, nothing of the longer may stay. */
+function formsOf(secrets: readonly string[]): string[] {
+  const forms = secrets
+    .filter((secret) => secret.length >= MIN_SECRET_LENGTH)
+    .flatMap((secret) => [
+      secret,
+      encodeURIComponent(secret.toWellFormed()),
+      encodeURIComponent(secret.toWellFormed()).replace(/%[0-9A-F]{2}/g, (hex) =>
+        hex.toLowerCase(),
+      ),
+      JSON.stringify(secret).slice(1, -1),
+      // As PHP and Go write JSON.
+      JSON.stringify(secret).slice(1, -1).replaceAll('/', '\\/'),
+      JSON.stringify(secret)
+        .slice(1, -1)
+        .replace(/[<>&]/g, (sign) => `\\u00${sign.charCodeAt(0).toString(16)}`),
+    ])
+  return [...new Set(forms)].sort((a, b) => b.length - a.length)
 }
 
 /** How many characters at the end of a text are the beginning of a secret. */
