@@ -32,11 +32,14 @@ export function openClient(origin: string, headers: Readonly<Record<string, stri
   }
 }
 
-/** What an admin of the org sends with each request. */
-export async function adminHeaders(database: Database): Promise<Record<string, string>> {
+/** What an admin of these orgs sends with each request. */
+export async function adminHeaders(
+  database: Database,
+  orgIds: readonly string[] = [ORG],
+): Promise<Record<string, string>> {
   await database.pool.query(
-    `insert into patchbay.org_members (org_id, user_id, role) values ($1, $2, 'admin')`,
-    [ORG, USER],
+    `insert into patchbay.org_members (org_id, user_id, role) select id, $2, 'admin' from unnest($1::text[]) as id`,
+    [orgIds, USER],
   )
   const token = await new SignJWT({})
     .setProtectedHeader({ alg: 'HS256' })
