@@ -2,17 +2,13 @@ import type pg from 'pg'
 import { emit } from '../../../src/outbox/emit.ts'
 import { EVENT_DATA, laneType, ORG } from '../body.ts'
 import { asAdmin, openDatabase } from '../database.ts'
+import { PLAIN_TABLE } from '../host.ts'
 import type { Part, Result, Stage } from '../part.ts'
 import { median } from '../quantile.ts'
 
 const CLIENTS = 16
 const MANY = 2000
 
-/**
- * The control: a table with the columns, the primary key and the index of `outbox_events`, not partitioned and without
- * triggers, as a host would make it by hand.
- */
-const PLAIN_TABLE = 'create table public.plain_events (like patchbay.outbox_events including all)'
 const PLAIN_INSERT = `
 insert into public.plain_events (id, org_id, type, conversation_id, data, occurred_at, trace_parent)
 values (patchbay.new_id(), $1, $2, $3, $4, coalesce($5, now()), $6)
@@ -25,7 +21,10 @@ const emitOne: Write = (client) =>
 const insertOne: Write = (client) =>
   client.query(PLAIN_INSERT, [ORG, laneType(0), 'c1', EVENT_DATA, null, null])
 
-/** What an emit adds to a host's transaction. Nobody relays meanwhile: both sides write and commit, and that is all. */
+/**
+ * What an emit adds to a host's transaction. The plain insert goes into a table that is neither partitioned nor has triggers, as a
+ * host would make it by hand. Nobody relays meanwhile: both sides write and commit, and that is all.
+ */
 export const emitPart: Part = {
   name: 'emit',
   isOnce: false,
