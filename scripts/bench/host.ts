@@ -42,8 +42,7 @@ export async function openHost(
       const body = JSON.stringify(order)
       const response = await fetch(`${url}/run`, { method: 'POST', body, signal: stage.signal })
       const times: Times = JSON.parse(await response.text())
-      if (times.missing === 0) return times
-      throw new Error(`${times.missing} of ${order.count} events did not arrive`)
+      return times
     },
   }
 }

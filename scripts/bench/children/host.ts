@@ -28,6 +28,7 @@ export interface Times {
   readonly fromCommit: readonly number[]
   /** From when the commit had returned. */
   readonly fromReturn: readonly number[]
+  /** Of these, those that did not arrive: their times are what they had waited when it was given up. */
   readonly missing: number
 }
 
@@ -105,14 +106,13 @@ async function run({ by, count, gapMs, isRandom }: Order): Promise<Times> {
   const deadline = performance.now() + PATIENCE_MS
   const owed = () => [...committed.keys()].filter((id) => !receivedAt.has(id)).length
   while (owed() > 0 && performance.now() < deadline) await sleep(10)
-  const arrived = [...committed].flatMap(([id, at]) => {
-    const received = receivedAt.get(id)
-    return received === undefined ? [] : [{ ...at, received }]
-  })
+  const missing = owed()
+  const nowMs = performance.now()
+  const waits = [...committed].map(([id, at]) => ({ ...at, endedAt: receivedAt.get(id) ?? nowMs }))
   return {
-    fromCommit: arrived.map(({ askedAt, received }) => received - askedAt),
-    fromReturn: arrived.map(({ returnedAt, received }) => received - returnedAt),
-    missing: owed(),
+    fromCommit: waits.map(({ askedAt, endedAt }) => endedAt - askedAt),
+    fromReturn: waits.map(({ returnedAt, endedAt }) => endedAt - returnedAt),
+    missing,
   }
 }
 

@@ -1,23 +1,29 @@
 import { createServer } from 'node:http'
 
 /**
- * An endpoint that answers `{}` after the milliseconds of its argument; with none it takes every request and never answers.
- * Its port goes to the parent.
+ * Endpoints that answer `{}` after so many milliseconds, or with `never` take every request and never answer. Arguments: which,
+ * and on how many ports. The ports go to the parent.
  */
-const [delayMs] = process.argv.slice(2)
+const [delay = 'never', count = '1'] = process.argv.slice(2)
 
-const server = createServer((request, response) => {
-  request.resume()
-  if (delayMs === undefined) return
-  setTimeout(() => {
-    response.setHeader('content-type', 'application/json')
-    response.end('{}')
-  }, Number(delayMs))
-})
-server.keepAliveTimeout = 60_000
-server.requestTimeout = 0
-server.listen(0, '127.0.0.1', () => {
-  const address = server.address()
-  process.send?.({ port: typeof address === 'object' && address !== null ? address.port : 0 })
-})
+const ports = await Promise.all(Array.from({ length: Number(count) }, listen))
+process.send?.({ ports })
 process.on('disconnect', () => process.exit())
+
+function listen(): Promise<number> {
+  const server = createServer((request, response) => {
+    request.resume()
+    if (delay === 'never') return
+    setTimeout(() => {
+      response.setHeader('content-type', 'application/json')
+      response.end('{}')
+    }, Number(delay))
+  })
+  server.keepAliveTimeout = 60_000
+  return new Promise((done) =>
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      done(typeof address === 'object' && address !== null ? address.port : 0)
+    }),
+  )
+}

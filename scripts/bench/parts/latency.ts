@@ -31,6 +31,7 @@ export const latencyPart: Part = {
       const control = before ?? (await host.run({ ...order, by: 'control' }))
       pairs.push({ own, control })
     }
+    const missing = pairs.reduce((all, { own, control }) => all + own.missing + control.missing, 0)
     const single = await host.run({ by: 'emit', count: singles, gapMs: 400, isRandom: true })
     return [
       ...QUANTILES.map((at): Result => {
@@ -50,7 +51,8 @@ export const latencyPart: Part = {
           bound: 'at most',
           detail:
             `${of(({ own }) => own.fromCommit)} and ${of(({ control }) => control.fromCommit)} ms; ` +
-            `without the commit ${of(({ own }) => own.fromReturn)} and ${of(({ control }) => control.fromReturn)} ms`,
+            `without the commit ${of(({ own }) => own.fromReturn)} and ${of(({ control }) => control.fromReturn)} ms` +
+            (missing === 0 ? '' : `; ${missing} did not arrive`),
         }
       }),
       {

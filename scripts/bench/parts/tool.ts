@@ -16,13 +16,13 @@ export const toolPart: Part = {
     const runs = stage.isQuick ? 20 : 200
     await using stack = new AsyncDisposableStack()
     const endpoint = stack.use(
-      startChild<{ port: number }>({
+      startChild<{ ports: readonly number[] }>({
         script: 'scripts/bench/children/slow-endpoint.ts',
         args: [String(TOOL_MS)],
         signal: stage.signal,
       }),
     )
-    const endpointUrl = `http://127.0.0.1:${(await endpoint.message).port}`
+    const endpointUrl = `http://127.0.0.1:${(await endpoint.message).ports[0]}`
     const database = stack.use(await openDatabase(stage, 'tool'))
     await database.pool.query('insert into patchbay.orgs (id, name) values ($1, $1)', [ORG])
     const api = stack.use(await startProduct('api', stage, database))
