@@ -22,23 +22,10 @@ export const hangingPart: Part = {
   isOnce: true,
   measure: async (stage: Stage): Promise<Result[]> => {
     const { lanes, seconds, settleMs } = stage.isQuick
-      ? { lanes: 500, seconds: 3, settleMs: 1000 }
+      ? { lanes: 500, seconds: 2, settleMs: 500 }
       : { lanes: 10_000, seconds: 20, settleMs: 3000 }
     await using stack = new AsyncDisposableStack()
-    const endpoint = stack.use(
-      startChild<{ ports: readonly number[] }>({
-        script: 'scripts/bench/children/slow-endpoint.ts',
-        args: ['never', String(ENDPOINTS)],
-        signal: stage.signal,
-      }),
-    )
-    const { ports } = await endpoint.message
     const { database, run } = await openHost(stage, stack, 'hanging')
-    await addHangingLanes(
-      database,
-      lanes,
-      ports.map((port) => `http://127.0.0.1:${port}`),
-    )
     stack.use(await startProduct('worker', stage, database))
     const order = {
       by: 'emit',
@@ -48,6 +35,17 @@ export const hangingPart: Part = {
     } as const
     await run({ ...order, count: PER_SECOND })
     const without = await run(order)
+    // Ends before the worker does, which so has nothing to wait for.
+    const endpoint = stack.use(
+      startChild<{ ports: readonly number[] }>({
+        script: 'scripts/bench/children/slow-endpoint.ts',
+        args: ['never', String(ENDPOINTS)],
+        signal: stage.signal,
+      }),
+    )
+    const { ports } = await endpoint.message
+    const urls = ports.map((port) => `http://127.0.0.1:${port}`)
+    await addHangingLanes(database, lanes, urls)
     await oweHangingLanes(database, OWED_EACH)
     await untilFannedOut(database.pool, stage.signal)
     // Until they have taken all the room that they may take.

@@ -16,14 +16,14 @@ export const latencyPart: Part = {
   isOnce: false,
   measure: async (stage: Stage): Promise<Result[]> => {
     const { turns, seconds, singles } = stage.isQuick
-      ? { turns: 2, seconds: 1, singles: 5 }
+      ? { turns: 1, seconds: 1, singles: 5 }
       : { turns: 5, seconds: 4, singles: 20 }
     await using stack = new AsyncDisposableStack()
     const host = await openHost(stage, stack, 'latency')
     stack.use(await startProduct('worker', stage, host.database))
     const order = { count: PER_SECOND * seconds, gapMs: 1000 / PER_SECOND, isRandom: false }
-    await host.run({ ...order, by: 'emit', count: PER_SECOND })
-    await host.run({ ...order, by: 'control', count: PER_SECOND })
+    await host.run({ ...order, by: 'emit', count: PER_SECOND / 2 })
+    await host.run({ ...order, by: 'control', count: PER_SECOND / 2 })
     const pairs: { readonly own: Times; readonly control: Times }[] = []
     for (let turn = 0; turn < turns; turn += 1) {
       const before = turn % 2 === 0 ? await host.run({ ...order, by: 'control' }) : null
