@@ -3,12 +3,19 @@ import { BODY_BYTES } from './bench/body.ts'
 import { describeMachine, measureLoad } from './bench/machine.ts'
 import { type Options, parseOptions } from './bench/options.ts'
 import type { Part, Result } from './bench/part.ts'
+import { apiPart } from './bench/parts/api.ts'
 import { backlogPart } from './bench/parts/backlog.ts'
+import { emitPart } from './bench/parts/emit.ts'
 import { fanOutPart } from './bench/parts/fan-out.ts'
+import { hangingPart } from './bench/parts/hanging.ts'
 import { historyPart } from './bench/parts/history.ts'
+import { idlePart } from './bench/parts/idle.ts'
 import { makeLanesPart } from './bench/parts/lanes.ts'
+import { latencyPart } from './bench/parts/latency.ts'
 import { pgBossPart } from './bench/parts/pg-boss.ts'
+import { plansPart } from './bench/parts/plans.ts'
 import { statementsPart } from './bench/parts/statements.ts'
+import { toolPart } from './bench/parts/tool.ts'
 import { twoWorkersPart } from './bench/parts/two-workers.ts'
 import {
   compare,
@@ -47,6 +54,13 @@ const partsOf = (options: Options): Part[] => [
   historyPart,
   twoWorkersPart,
   statementsPart,
+  emitPart,
+  latencyPart,
+  idlePart,
+  hangingPart,
+  toolPart,
+  apiPart,
+  plansPart,
 ]
 
 const MEMORY_GOAL_MB = 256

@@ -32,6 +32,9 @@ export function laneOrg(lane: number): string {
   return `bench${Math.floor(lane / LANES_PER_ORG)}`
 }
 
+/** The org of parts that need only one. */
+export const ORG = laneOrg(0)
+
 function dataOf(bytes: number): string {
   return JSON.stringify({ filler: 'x'.repeat(bytes) })
 }

@@ -74,6 +74,16 @@ describe('ensure_partitions', () => {
     expect(made.toSorted()).toEqual([0, 0, 12])
   })
 
+  test('gives each day the statistics of its parent', async () => {
+    await ensure(20)
+    const rows = await query(
+      `select c.relname from pg_inherits as i join pg_class as c on c.oid = i.inhrelid
+       where i.inhparent = 'patchbay.webhook_delivery_log'::regclass
+         and not exists (select from pg_statistic_ext as e where e.stxrelid = c.oid)`,
+    )
+    expect(rows).toEqual([])
+  })
+
   test('moves rows that the default partition caught into their day', async () => {
     const id = await addEvent(20)
     const beyond = await addEvent(30)

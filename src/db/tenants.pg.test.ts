@@ -106,6 +106,21 @@ async function rowsOf(name: string, column: string, orgId: string): Promise<unkn
 }
 
 describe('a connection of the API', () => {
+  test('asks for no helpers and compiles nothing, whatever a statement seems to cost', async () => {
+    const [plan, jit] = await database.inOrg(mine, async (_, client) => {
+      // Asks for a helper wherever one is allowed.
+      await client.query({ text: 'set local debug_parallel_query = on' })
+      return [
+        await client.query<{ 'QUERY PLAN': string }>({
+          text: 'explain select count(*) from patchbay.webhook_delivery_log',
+        }),
+        await client.query<{ jit: string }>({ text: 'show jit' }),
+      ]
+    })
+    expect(plan.rows.map((row) => row['QUERY PLAN']).join('\n')).not.toContain('Gather')
+    expect(jit.rows).toEqual([{ jit: 'off' }])
+  })
+
   test('without an org sees nothing, before and after one that had an org', async () => {
     const count = (client: { query: (q: { text: string }) => Promise<pg.QueryResult> }) =>
       client.query({ text: 'select from patchbay.org_integrations' })

@@ -33,7 +33,13 @@ type TenantsOptions = Omit<PoolOptions, 'settings'> & { readonly role: string }
 export function openTenants({ role, ...options }: TenantsOptions): Tenants {
   const pool = openPool({
     ...options,
-    settings: [`role=${role.replace(/[\\\s]/g, '\\$&')}`, `lock_timeout=${LOCK_WAIT_MS}`],
+    settings: [
+      `role=${role.replace(/[\\\s]/g, '\\$&')}`,
+      `lock_timeout=${LOCK_WAIT_MS}`,
+      // A request reads a page: to compile its plan, or to start helpers for it, takes longer than the page.
+      'jit=off',
+      'max_parallel_workers_per_gather=0',
+    ],
   })
   // Again in each transaction: a pooler between us and the server may drop what a connection asks for when it is opened.
   const begin = `begin; set local role ${pg.escapeIdentifier(role)}`

@@ -1,5 +1,6 @@
 import packageJson from '../../package.json' with { type: 'json' }
 import { attemptTimeoutMs, type Config } from '../config.ts'
+import { openListener } from '../db/listener.ts'
 import { openPool } from '../db/pool.ts'
 import { type LaneConfig, makeAttempt } from '../delivery/attempt.ts'
 import { claimDue } from '../delivery/claim.ts'
@@ -108,6 +109,16 @@ export async function runWorker(
     graceMs: 8000,
   })
   await jobs.workDispatch(() => dispatcher.drain(DRAIN_MS))
+  // What hosts say after their commits: `patchbay.wake()`.
+  stack.use(
+    openListener({
+      url: resources.databaseUrl,
+      channel: 'patchbay_wake',
+      applicationName: 'patchbay wake',
+      onNotice: () => void dispatcher.drain(0),
+      onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
+    }),
+  )
   await jobs.workMaintenance(async () => {
     await maintain()
     await forgetWindows(patient, Date.now())

@@ -48,13 +48,16 @@ export function makeCall({ egress, loadHost, domainsOf, userAgent }: CallDeps) {
     invocation: CheckedInvocation,
     runId: string,
   ): Promise<CallResult & { readonly arguments: unknown }> {
-    const { args } = invocation
-    const host = await loadHost(invocation.orgId, tool.integrationId)
+    const { args, orgId } = invocation
+    const [host, domains] = await Promise.all([
+      loadHost(orgId, tool.integrationId),
+      domainsOf(orgId),
+    ])
     if (host === null || !host.isEnabled) {
       return { ...failed('error', 'its integration is disabled'), arguments: args }
     }
     const redact = makeRedact(Object.values(host.credentials))
-    const sent = await send(tool.httpConfig, host, invocation, runId)
+    const sent = await send(tool.httpConfig, host, domains, invocation, runId)
     const result = sent.kind === 'problem' ? sent.result : toResult(sent.answer, redact)
     return { ...result, arguments: redact.json(args) }
   }
@@ -62,6 +65,7 @@ export function makeCall({ egress, loadHost, domainsOf, userAgent }: CallDeps) {
   async function send(
     config: HttpConfig,
     host: ToolHost,
+    domains: readonly string[] | null,
     invocation: CheckedInvocation,
     runId: string,
   ): Promise<{ kind: 'problem'; result: CallResult } | { kind: 'sent'; answer: EgressResult }> {
@@ -73,7 +77,7 @@ export function makeCall({ egress, loadHost, domainsOf, userAgent }: CallDeps) {
     const { orgId } = invocation
     const { network } = host
     const url = fillUrl(config, host, invocation.args)
-    const verdict = egress.judge(url, { orgId, network, domains: await domainsOf(orgId) })
+    const verdict = egress.judge(url, { orgId, network, domains })
     if (!verdict.isAllowed) return problem(failed('blocked', `the URL ${verdict.reason}`))
 
     const body = bodyOf(config, invocation)

@@ -1,0 +1,187 @@
+import { randomUUID } from 'node:crypto'
+import type pg from 'pg'
+import type { Queryable } from '../../src/db/pool.ts'
+import { claimDue } from '../../src/delivery/claim.ts'
+import { loadEvents } from '../../src/delivery/events.ts'
+import { holdLanes } from '../../src/delivery/hold.ts'
+import { recordAttempts } from '../../src/delivery/record.ts'
+import { promoteDue, tendLanes } from '../../src/delivery/tend.ts'
+import { pumpRecovery } from '../../src/history/recovery-pump.ts'
+import { fanOut } from '../../src/outbox/relay.ts'
+
+/** The hot statements, the indexes that each must use, and a database of a size at which it matters. */
+export interface HotStatement {
+  readonly name: string
+  /** All of them, or the names of what a plan does. */
+  readonly uses: readonly string[]
+  readonly send: (db: Queryable) => Promise<unknown>
+}
+
+const ORG = 'hot'
+const LANES = 100
+const NO_LANE = '00000000-0000-0000-0000-000000000000'
+
+/**
+ * As many deliveries over 100 lanes: three quarters ready, the rest waiting for hours or held; half as many items of a
+ * recovery, and a fifth as many pending events of 2,000 other orgs. Returns when the statistics know of it.
+ */
+export async function fillHot(client: pg.ClientBase, rows: number): Promise<void> {
+  await client.query('insert into patchbay.orgs (id, name) values ($1, $1)', [ORG])
+  await client.query(
+    `insert into patchbay.integration_providers (key, name, description, manifest)
+     values ('generic-webhook', 'Webhook', '', '{}')`,
+  )
+  await client.query(
+    `with i as (
+       insert into patchbay.org_integrations (org_id, provider_key, name) values ($1, 'generic-webhook', 'Hooks')
+       returning id
+     )
+     insert into patchbay.webhook_subscriptions (org_id, integration_id, url, event_types, secrets)
+     select $1, i.id, 'https://hooks.example.com/', '{*}', '' from i, generate_series(1, $2)`,
+    [ORG, LANES],
+  )
+  await client.query(
+    `insert into patchbay.delivery_queue (org_id, subscription_id, event_id, ready, due_at)
+     select $1, s.id, patchbay.new_id(), n % 4 > 0, now() + make_interval(mins => n)
+     from patchbay.webhook_subscriptions as s, generate_series(1, $2) as n`,
+    [ORG, rows / LANES],
+  )
+  await client.query(
+    `with o as (
+       insert into patchbay.orgs (id, name) select 'org-' || n, 'Org' from generate_series(1, 2000) as n returning id
+     ),
+     i as (
+       insert into patchbay.org_integrations (org_id, provider_key, name)
+       select id, 'generic-webhook', 'Hooks' from o returning id, org_id
+     )
+     insert into patchbay.webhook_subscriptions (org_id, integration_id, url, event_types, secrets)
+     select org_id, id, 'https://hooks.example.com/', '{chat.*}', '' from i`,
+  )
+  await client.query(
+    `select patchbay.emit_event('org-' || n % 2000 + 1, 'chat.turn.completed', '{}') from generate_series(1, $1) as n`,
+    [rows / 5],
+  )
+  // Every tenth row is held, every tenth lane is open and due for a probe, one has a recovery of many thousand items.
+  await client.query(
+    `update patchbay.delivery_queue set due_at = 'infinity' where not ready and get_byte(uuid_send(id), 15) % 10 = 0`,
+  )
+  await client.query(
+    `update patchbay.subscription_health set open_until = now(), probe_at = now(), consecutive_failures = 10
+     where get_byte(uuid_send(subscription_id), 15) % 10 = 0`,
+  )
+  await client.query(
+    `with r as (
+       insert into patchbay.recoveries (org_id, subscription_id, since, until, statuses, matched, requested_by)
+       select org_id, id, now(), now(), '{failed}', $1, 'me' from patchbay.webhook_subscriptions limit 1
+       returning org_id, id
+     )
+     insert into patchbay.recovery_items (org_id, recovery_id, event_id) select r.org_id, r.id, patchbay.new_id() from r, generate_series(1, $1)`,
+    [rows / 2],
+  )
+  await client.query('analyze')
+}
+
+/** As a worker with nothing to do asks. */
+export const CLAIM = {
+  slots: 512,
+  perLane: 128,
+  lanes: 256,
+  afterLane: NO_LANE,
+  busyLanes: [randomUUID()],
+  lanesWithRoom: [randomUUID()],
+  rooms: [200],
+  unprovenSlots: 512,
+  leaseMs: 30_000,
+  leaseToken: randomUUID(),
+}
+const RECORD = {
+  deliveryId: randomUUID(),
+  leaseToken: randomUUID(),
+  attempt: 1,
+  trigger: 'schedule',
+  outcome: 'failed',
+  next: 'retry',
+  afterMs: 5000,
+  statusCode: 500,
+  durationMs: 1,
+  error: 'HTTP 500',
+  snippet: null,
+} as const
+
+export const HOT_STATEMENTS: readonly HotStatement[] = [
+  { name: 'claimDue', uses: ['delivery_queue_ready'], send: (db) => claimDue(db, CLAIM) },
+  {
+    name: 'loadEvents',
+    uses: ['outbox_events_default_pkey'],
+    send: (db) => loadEvents(db, [{ event_id: randomUUID() }]),
+  },
+  { name: 'promoteDue', uses: ['delivery_queue_due'], send: (db) => promoteDue(db, 1000) },
+  {
+    name: 'holdLanes',
+    uses: ['delivery_queue_ready'],
+    send: (db) => holdLanes(db, [randomUUID()]),
+  },
+  {
+    name: 'tendLanes',
+    uses: ['delivery_queue_held', 'subscription_health_probe', 'subscription_health_resume'],
+    send: (db) => tendLanes(db),
+  },
+  {
+    name: 'fanOut',
+    uses: ['outbox_pending_by_org', 'Tid Scan on outbox_pending', 'subscription_patterns_pkey'],
+    send: (db) => fanOut(db, 1000),
+  },
+  {
+    name: 'recordAttempts',
+    uses: ['delivery_queue_pkey'],
+    send: (db) => recordAttempts(db, [RECORD]),
+  },
+  {
+    name: 'pumpRecovery',
+    uses: ['recovery_items_pkey', 'delivery_queue_recovering'],
+    send: (db) => pumpRecovery(db, randomUUID()),
+  },
+]
+
+const WHOLE_TABLE =
+  /Seq Scan on (?:delivery_queue|outbox_pending|outbox_events|webhook_subscriptions|subscription_|recovery_items)\w*/
+/** Serves a look-up by id too, where a day is empty, and a plan outlives that. */
+const WRONG_INDEX = /outbox_events_\w+_org_id_id_idx/
+
+/**
+ * What is wrong with the plans of a statement, for its values or (generic) for any; null: nothing. It is not run.
+ *
+ * @param client its session is set as the worker's are: `enable_seqscan=off`
+ */
+export async function planProblem(
+  client: pg.ClientBase,
+  { name, uses, send }: HotStatement,
+  isGeneric: boolean,
+): Promise<string | null> {
+  const plans = await plansOf(client, send, isGeneric)
+  const missing = uses.filter((index) => !plans.includes(index))
+  if (missing.length > 0) return `${name} does not use ${missing.join(', ')}:\n${plans}`
+  const scan = WHOLE_TABLE.exec(plans) ?? WRONG_INDEX.exec(plans)
+  return scan === null ? null : `${name}: ${scan[0]}:\n${plans}`
+}
+
+/** Of every statement that a call sends. */
+async function plansOf(
+  client: pg.ClientBase,
+  send: HotStatement['send'],
+  isGeneric: boolean,
+): Promise<string> {
+  const plans: string[] = []
+  const recording = {
+    query: async ({ text, values = [] }: pg.QueryConfig) => {
+      const { rows } = isGeneric
+        ? await client.query(`explain (costs off, generic_plan) ${text}`)
+        : await client.query(`explain (costs off) ${text}`, values)
+      plans.push(rows.map((row) => row['QUERY PLAN']).join('\n'))
+      return { rows: [] }
+    },
+  }
+  // Only what the functions read of an answer.
+  await send(recording as unknown as Queryable)
+  return plans.join('\n\n')
+}
