@@ -28,7 +28,7 @@ test.each(tables)(
       name: column.name,
       type: column.getSQLType(),
       not_null: column.notNull,
-      has_default: column.hasDefault,
+      has_default: column.hasDefault || column.generated !== undefined,
     }))
     expect(table.schema).toBe('patchbay')
     expect(columns.toSorted((a, b) => (a.name < b.name ? -1 : 1))).toEqual(rows)

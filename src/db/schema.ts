@@ -157,6 +157,9 @@ export const subscriptionHealth = patchbay.table('subscription_health', {
   resumeAt: at('resume_at'),
   resumeStep: integer('resume_step').notNull().default(0),
   nextSlotAt: at('next_slot_at'),
+  isProven: boolean('is_proven')
+    .notNull()
+    .generatedAlwaysAs(sql`consecutive_failures = 0 and last_delivered_at is not null`),
 })
 
 export const subscriptionStates = patchbay.table(

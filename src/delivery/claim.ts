@@ -32,6 +32,8 @@ export interface Claim {
   readonly rooms: readonly number[]
   /** Rows at most of all unproven lanes together. */
   readonly unprovenSlots: number
+  /** Only lanes that are proven, with the walk past all others. */
+  readonly isProvenOnly: boolean
   /** Lanes at most; and only those after this subscription id. */
   readonly lanes: number
   readonly afterLane: string
@@ -66,7 +68,8 @@ const FIRST_IN_LINE = `
  * - What a person asked for comes before what waits in line. A lane with an open circuit gives nothing else, but one probe
  *   when its time has come.
  * - Lanes that are failing, or have never delivered, share a part of the slots: endpoints that hang until the deadline may
- *   fill that part, and no more.
+ *   fill that part, and no more. While they do, and in every second claim of a long walk that has some of them in flight, the
+ *   walk goes past them: ten thousand of them in a row keep nobody waiting.
  * - A lane with a rate gives as many as it has moments in the next half second, and each row the moment that is its own:
  *   the moments are taken from the lane's row, so all workers together keep the rate.
  *
@@ -74,12 +77,12 @@ const FIRST_IN_LINE = `
  *
  * `offset 0` and `any (array(…))` keep the planner to look-ups by index, whatever it guesses a parameter's limit to be.
  */
-const CLAIM = `
+const makeClaim = (isBehind: (id: string) => string) => `
 with recursive lane as (
   (
     select q.subscription_id, 1 as nth
     from patchbay.delivery_queue as q
-    where q.ready and q.subscription_id > $4::uuid
+    where q.ready and q.subscription_id ${isBehind('$4::uuid')}
     order by q.subscription_id
     limit 1
   )
@@ -89,7 +92,7 @@ with recursive lane as (
   cross join lateral (
     select q.subscription_id
     from patchbay.delivery_queue as q
-    where q.ready and q.subscription_id > lane.subscription_id
+    where q.ready and q.subscription_id ${isBehind('lane.subscription_id')}
     order by q.subscription_id
     limit 1
   ) as next
@@ -100,7 +103,7 @@ checked as materialized (
     lane.subscription_id, s.revision as subscription_revision, i.revision as integration_revision,
     coalesce(s.is_active and s.deleted_at is null and i.is_enabled and i.deleted_at is null, false) as is_live,
     h.open_until is not null as is_open, s.rate_limit, s.max_age_seconds is not null as has_max_age, room.size as room,
-    coalesce(h.consecutive_failures > 0 or h.last_delivered_at is null, true) as is_unproven
+    not coalesce(h.is_proven, false) as is_unproven
   from lane
   left join patchbay.webhook_subscriptions as s on s.id = lane.subscription_id
   left join patchbay.org_integrations as i on i.id = s.integration_id
@@ -126,7 +129,7 @@ share as materialized (
   select greatest(1, ceil($1::float8 / greatest(1, count(*))))::int as size
   from checked as c
   left join paced as r using (subscription_id)
-  where c.is_live and (c.rate_limit is null or r.subscription_id is not null)
+  where c.is_live and (c.rate_limit is null or r.subscription_id is not null) and (not c.is_unproven or $10::int > 0)
 ),
 allowed as materialized (
   select
@@ -238,6 +241,18 @@ union all
   limit 1
 )`
 
+const CLAIM = makeClaim((id) => `> ${id}`)
+/** Where a lane that is not proven follows the last proven one, the walk stops there once and goes on with the next proven one. */
+const CLAIM_PROVEN = makeClaim(
+  (id) => `>= (
+      select h.subscription_id
+      from patchbay.subscription_health as h
+      where h.is_proven and h.subscription_id > ${id}
+      order by h.subscription_id
+      limit 1
+    )`,
+)
+
 export interface Claimed {
   readonly deliveries: ClaimedRow[]
   /** Lanes with ready work that may not be sent now: disabled, deleted, or with an open circuit. */
@@ -278,8 +293,8 @@ type Row =
 
 export async function claimDue(db: Queryable, claim: Claim): Promise<Claimed> {
   const { rows } = await db.query<Row>({
-    name: 'claim_due',
-    text: CLAIM,
+    name: claim.isProvenOnly ? 'claim_proven' : 'claim_due',
+    text: claim.isProvenOnly ? CLAIM_PROVEN : CLAIM,
     rowMode: 'array',
     values: [
       claim.slots,
@@ -291,7 +306,7 @@ export async function claimDue(db: Queryable, claim: Claim): Promise<Claimed> {
       claim.leaseToken,
       claim.lanesWithRoom,
       claim.rooms,
-      claim.unprovenSlots,
+      claim.isProvenOnly ? 0 : claim.unprovenSlots,
     ],
   })
   const deliveries: ClaimedRow[] = []

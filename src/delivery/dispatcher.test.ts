@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
+import { makeRedact } from '../core/redact.ts'
 import { makeLog } from '../telemetry/log.ts'
+import type { LaneConfig } from './attempt.ts'
 import type { Claim, Claimed } from './claim.ts'
 import { type DispatcherDeps, makeDispatcher } from './dispatcher.ts'
 
@@ -25,6 +27,39 @@ const QUIET: DispatcherDeps = {
   leaseMs: 1000,
   attemptTimeoutMs: 500,
   graceMs: 0,
+}
+
+/** A delivery of a lane that has never delivered. */
+function claimedOf(lane: string): Claimed['deliveries'][number] {
+  return {
+    delivery_id: lane,
+    org_id: 'acme',
+    subscription_id: lane,
+    subscription_revision: 1,
+    integration_revision: 1,
+    lease_token: 'token',
+    attempt: 1,
+    step: 0,
+    trigger: 'schedule',
+    is_resumable: false,
+    event_id: 'event',
+    age_s: null,
+    send_after_ms: null,
+    is_unproven: true,
+  }
+}
+
+const CONFIG: LaneConfig = {
+  url: { isAllowed: false, reason: 'is not asked for' },
+  network: 'public',
+  headers: [],
+  sign: () => ({ standard: '', plain: '' }),
+  scheduleS: [],
+  maxAgeS: null,
+  content: 'full',
+  render: () => ({ body: '', isSigned: true }),
+  judge: () => ({ kind: 'interrupted', error: 'is not asked for' }),
+  redact: makeRedact([]),
 }
 
 /** A dispatcher whose claims are answered by `answer`, until it has given `count` answers. */
@@ -71,6 +106,56 @@ describe('the walk over the lanes', () => {
     // Twenty polls of a millisecond; without a rest it would take none.
     expect(performance.now() - startedAt).toBeGreaterThan(15)
   })
+})
+
+test('while lanes that hang have their part of the slots, claims go past lanes that are not proven', async () => {
+  const stop = new AbortController()
+  const claims: Claim[] = []
+  const hanging = ['a', 'b', 'c'].map(claimedOf)
+  const deps: DispatcherDeps = {
+    ...QUIET,
+    concurrency: 6,
+    lanesOf: (rows) =>
+      Promise.resolve({
+        open: new Map(rows.map((row) => [row.subscription_id, CONFIG])),
+        waiting: new Set(),
+      }),
+    attempt: (_row, _event, _lane, { signal }) =>
+      new Promise((_, fail) => signal.addEventListener('abort', () => fail(new Error('stopped')))),
+    claim: (claim) => {
+      claims.push(claim)
+      if (claims.length === 6) stop.abort()
+      // The first two lanes of a long walk; then one more of them.
+      if (claims.length === 1) {
+        return Promise.resolve({
+          ...NOTHING,
+          deliveries: hanging.slice(0, 2),
+          walked: 3,
+          lastLane: 'b',
+        })
+      }
+      if (claims.length === 3) {
+        return Promise.resolve({
+          ...NOTHING,
+          deliveries: hanging.slice(2),
+          walked: 2,
+          lastLane: 'c',
+        })
+      }
+      return Promise.resolve(NOTHING)
+    },
+  }
+  await makeDispatcher(deps).run(stop.signal)
+  // In turns while there is a part left, and then no other way.
+  expect(claims.map(({ isProvenOnly }) => isProvenOnly)).toEqual([
+    false,
+    true,
+    false,
+    true,
+    true,
+    true,
+  ])
+  expect(claims.map(({ unprovenSlots }) => unprovenSlots)).toEqual([3, 1, 1, 0, 0, 0])
 })
 
 test('nothing is started after the end, though a step breaks while a claim is under way', async () => {

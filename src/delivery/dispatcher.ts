@@ -10,8 +10,8 @@ import { makeInFlight } from './in-flight.ts'
 import type { OpenedLanes } from './lanes.ts'
 import { makeLoop } from './loop.ts'
 import type { AttemptRecord, Next } from './record.ts'
+import { makeWalk } from './walk.ts'
 
-const FIRST_LANE = '00000000-0000-0000-0000-000000000000'
 /** Of the slots: what lanes may fill together that are failing or have never delivered. */
 const UNPROVEN_SHARE = 0.5
 const UNOPENED: Outcome = {
@@ -27,14 +27,6 @@ const WAITING: Outcome = {
 }
 const RELAY_BATCH = 2000
 const PROMOTE_BATCH = 1000
-const MAX_LANES_PER_CLAIM = 512
-/**
- * Deliveries of a lane that a claim takes in its turn where more lanes wait than it has slots: a lane costs a claim about as
- * much as a delivery, and two at a turn halve that.
- */
-const TURN = 2
-/** Of the slots that it asked to fill: a claim that fills fewer found lanes with less than a turn. */
-const WELL_FILLED = 0.75
 const TEND_EVERY_MS = 200
 /** How late a delivery of a rate-limited lane may be on its way; after that its moment is another one's. */
 const PACED_TOLERANCE_MS = 50
@@ -91,9 +83,9 @@ export function makeDispatcher(deps: DispatcherDeps) {
   const attempts = new AbortController()
   const inFlight = makeInFlight(deps.laneStart, deps.laneConcurrency)
   const idleWaiters = new Set<() => void>()
-  let afterLane = FIRST_LANE
-  let turn = TURN
-  let claimedInRound = 0
+  const allLanes = makeWalk()
+  const provenLanes = makeWalk()
+  let isPastOthers = false
   let tendedAtMs = 0
   let isAsked = false
   let isStopped = false
@@ -156,20 +148,25 @@ export function makeDispatcher(deps: DispatcherDeps) {
     const slots = freeSlots()
     if (slots * 4 < deps.concurrency && inFlight.total() > 0) return false
     const rooms = inFlight.rooms()
+    const isFull = unprovenSlots() === 0
+    // Every second claim of a long walk goes past lanes of which some hang, so that they hold up nobody.
+    isPastOthers = isFull || (!isPastOthers && allLanes.isUnderWay() && inFlight.unproven() > 0)
+    const walk = isPastOthers ? provenLanes : allLanes
     const claim: Claim = {
       slots,
       perLane: deps.laneStart,
       lanesWithRoom: rooms.lanes,
       rooms: rooms.sizes,
       unprovenSlots: unprovenSlots(),
-      lanes: Math.min(Math.ceil(slots / turn), MAX_LANES_PER_CLAIM),
-      afterLane,
+      isProvenOnly: isPastOthers,
+      ...walk.next(slots),
       busyLanes: inFlight.busyLanes(),
       leaseMs: deps.leaseMs,
       leaseToken: randomUUID(),
     }
     const claimAtMs = performance.now()
-    const { deliveries, stoppedLanes, walked, lastLane } = await deps.claim(claim)
+    const claimed = await deps.claim(claim)
+    const { deliveries, stoppedLanes } = claimed
     const [lanes, events] = await Promise.all([
       deps.lanesOf(deliveries),
       deps.eventsOf(deliveries),
@@ -187,18 +184,8 @@ export function makeDispatcher(deps: DispatcherDeps) {
       }
     }
     if (stoppedLanes.length > 0) await deps.holdLanes(stoppedLanes)
-    claimedInRound += deliveries.length
-    if (lastLane !== null && walked === claim.lanes) {
-      afterLane = lastLane
-      if (deliveries.length < slots * WELL_FILLED) turn = 1
-      return true
-    }
-    // All lanes were looked at: once more from the first, if that gave anything.
-    const hasMore = claimedInRound > 0
-    afterLane = FIRST_LANE
-    turn = TURN
-    claimedInRound = 0
-    return hasMore
+    const hasMore = walk.went(slots, claim.lanes, claimed)
+    return hasMore || (!isFull && allLanes.isUnderWay())
   }
 
   async function tend(): Promise<number> {
@@ -212,12 +199,21 @@ export function makeDispatcher(deps: DispatcherDeps) {
   async function feed(): Promise<boolean> {
     const wasAsked = isAsked
     isAsked = false
-    const steps = [deps.relay(RELAY_BATCH), deps.promote(PROMOTE_BATCH), tend()] as const
+    let hasWoken = false
+    const wakeIf = (ready: number) => {
+      hasWoken ||= ready > 0
+      if (ready > 0) sending.wake()
+      return ready
+    }
+    const steps = [
+      deps.relay(RELAY_BATCH).then(({ events, deliveries }) => wakeIf(deliveries) + events),
+      deps.promote(PROMOTE_BATCH).then(wakeIf),
+      tend().then(wakeIf),
+    ]
     // All of them end before the next round, and before we stop, also when one breaks.
     await Promise.allSettled(steps)
-    const [relayed, promoted, letOut] = await Promise.all(steps)
-    if (wasAsked || relayed.deliveries + promoted + letOut > 0) sending.wake()
-    return relayed.events + promoted + letOut > 0
+    if (wasAsked && !hasWoken) sending.wake()
+    return (await Promise.all(steps)).some((count) => count > 0)
   }
 
   const loop = (step: () => Promise<boolean>) =>

@@ -147,6 +147,29 @@ describe('unproven lanes', () => {
     expect((await claimAll(database, { unprovenSlots: 0 })).deliveries).toEqual([])
   })
 
+  test('are walked past, however many they are, when only proven lanes are asked for', async () => {
+    const proven: string[] = []
+    for (let n = 0; n < 60; n += 1) {
+      const { subscriptionId } = await addLane(database.pool, lane.orgId)
+      if (n % 20 === 0) proven.push(subscriptionId)
+    }
+    await query(
+      'update patchbay.subscription_health set last_delivered_at = now() where subscription_id = any ($1)',
+      [proven],
+    )
+    await query(
+      `insert into patchbay.delivery_queue (org_id, subscription_id, event_id)
+       select org_id, id, patchbay.new_id() from patchbay.webhook_subscriptions, generate_series(1, 2)`,
+    )
+    const { deliveries, walked } = await claimAll(database, { isProvenOnly: true })
+    expect(deliveries.map((row) => row.subscription_id).toSorted()).toEqual(
+      proven.flatMap((id) => [id, id]).toSorted(),
+    )
+    // Each proven lane, and at most the one that follows it.
+    expect(walked).toBeLessThanOrEqual(6)
+    expect(await claimAll(database, { isProvenOnly: true })).toMatchObject({ deliveries: [] })
+  })
+
   test('that have earned more room than a new lane get it', async () => {
     await addDeliveries(database.pool, lane, 50)
     const wanted = { perLane: 5, lanesWithRoom: [lane.subscriptionId], rooms: [20] }

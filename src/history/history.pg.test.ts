@@ -53,6 +53,7 @@ async function settle(ids: readonly string[], more: Partial<AttemptRecord> = {})
     lanesWithRoom: [],
     rooms: [],
     unprovenSlots: 1000,
+    isProvenOnly: false,
     leaseMs: 30_000,
     leaseToken,
   })

@@ -1,0 +1,44 @@
+import type { Claimed } from './claim.ts'
+
+const FIRST_LANE = '00000000-0000-0000-0000-000000000000'
+const MAX_LANES_PER_CLAIM = 512
+/**
+ * Deliveries of a lane that a claim takes in its turn where more lanes wait than it has slots: a lane costs a claim about as
+ * much as a delivery, and two at a turn halve that.
+ */
+const TURN = 2
+/** Of the slots that it asked to fill: a claim that fills fewer found lanes with less than a turn. */
+const WELL_FILLED = 0.75
+
+/** Where the walk over the lanes stands: claim by claim from the first to the last, and again. */
+export function makeWalk() {
+  let afterLane = FIRST_LANE
+  let turn = TURN
+  let claimedInRound = 0
+
+  return {
+    /** There are lanes behind those that were looked at. */
+    isUnderWay: (): boolean => afterLane !== FIRST_LANE,
+
+    next: (slots: number) => ({
+      afterLane,
+      lanes: Math.min(Math.ceil(slots / turn), MAX_LANES_PER_CLAIM),
+    }),
+
+    /** Notes what a claim with what `next` said came to. Returns whether there may be more. */
+    went: (slots: number, lanes: number, { deliveries, walked, lastLane }: Claimed): boolean => {
+      claimedInRound += deliveries.length
+      if (lastLane !== null && walked === lanes) {
+        afterLane = lastLane
+        if (deliveries.length < slots * WELL_FILLED) turn = 1
+        return true
+      }
+      // All lanes were looked at: once more from the first, if that gave anything.
+      const hasMore = claimedInRound > 0
+      afterLane = FIRST_LANE
+      turn = TURN
+      claimedInRound = 0
+      return hasMore
+    },
+  }
+}
