@@ -76,6 +76,25 @@ describe('the catalogue', () => {
     expect(rows.length).toBeGreaterThan(20)
   })
 
+  test('begins every unique key with an org or an id, but two: orgs cannot be divided between databases without a place for those', async () => {
+    const { rows } = await database.pool.query(
+      `select c.relname as table, coalesce(a.attname::text, 'an expression') as first
+       from pg_index as x
+       join pg_class as c on c.oid = x.indrelid and not c.relispartition
+       left join pg_attribute as a on a.attrelid = c.oid and a.attnum = x.indkey[0]
+       where x.indisunique and c.oid = any ($1::regclass[])
+         and a.attname is distinct from 'org_id' and a.atttypid is distinct from 'uuid'::regtype
+       order by 1, 2`,
+      [(await tablesOfOrgs(database.pool)).map(({ name }) => `patchbay.${name}`)],
+    )
+    expect(rows).toEqual([
+      // An API key is found by its hash before anybody knows whose it is.
+      { table: 'api_keys', first: 'hash' },
+      // The orgs themselves.
+      { table: 'orgs', first: 'id' },
+    ])
+  })
+
   test('ties no row to another org’s: every foreign key between tables of orgs begins with the org', async () => {
     const { rows } = await database.pool.query(
       `select f.conname as key, c.relname as table, a.attname::text as first
