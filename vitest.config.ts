@@ -12,7 +12,7 @@ export default defineConfig({
           include: [
             'src/**/*.test.ts',
             'scripts/**/*.test.ts',
-            'test/{architecture,container}.test.ts',
+            'test/{architecture,container,deploy}.test.ts',
           ],
           exclude: ['src/**/*.pg.test.ts'],
         },
