@@ -4,6 +4,7 @@ import { parse, parseAllDocuments } from 'yaml'
 import { z } from 'zod'
 import packageJson from '../package.json' with { type: 'json' }
 import { ConfigError, parseConfig, settings } from '../src/config.ts'
+import { API_CONNECTIONS } from '../src/service/resources.ts'
 
 const container = z.object({
   image: z.string(),
@@ -252,4 +253,52 @@ test('every file that a document of the deployment names is there', () => {
   expect(there).toEqual(expect.arrayContaining(applied))
   // Every one but the example, of which a copy is.
   expect(new Set(applied)).toEqual(new Set(there.filter((name) => !name?.includes('example'))))
+})
+
+describe('docs/scaling.md', () => {
+  const text = readFileSync('docs/scaling.md', 'utf8')
+
+  test('counts the connections that each kind of process opens', () => {
+    const code = globSync('src/{service,jobs}/*.ts')
+      .filter((file) => !file.endsWith('.test.ts'))
+      .map((file) => readFileSync(file, 'utf8'))
+      .join('\n')
+      .replaceAll('max: API_CONNECTIONS', `max: ${API_CONNECTIONS}`)
+    const pools = new Map(
+      [...code.matchAll(/max: (\d+),\s+applicationName: '([^']+)'/g)].map(([, most, name = '']) => [
+        name,
+        Number(most),
+      ]),
+    )
+    // Beside its pool pg-boss has one that listens.
+    const jobs = /application_name: '([^']+)',[^}]*?max: (\d+)/.exec(code)
+    pools.set(jobs?.[1] ?? '', Number(jobs?.[2]) + 1)
+
+    const rows = [...text.matchAll(/^\| `(patchbay[^`]*)`[^|]*\| (\d*) ?\| (\d*) ?\|$/gm)]
+    const counted = rows.map(([, name = '', ofApi, ofWorker]) => ({
+      name,
+      ofApi: Number(ofApi),
+      ofWorker: Number(ofWorker),
+    }))
+    expect(counted.map(({ name }) => name).toSorted()).toEqual([...pools.keys()].toSorted())
+    for (const { name, ofApi, ofWorker } of counted) {
+      expect([name, Math.max(ofApi, ofWorker)]).toEqual([name, pools.get(name)])
+    }
+    const sum = (key: 'ofApi' | 'ofWorker') => counted.reduce((total, row) => total + row[key], 0)
+    expect(text).toContain(`| together | ${sum('ofApi')} | ${sum('ofWorker')} |`)
+    const both = counted.reduce((total, row) => total + Math.max(row.ofApi, row.ofWorker), 0)
+    expect(text).toContain(
+      `${sum('ofApi')} for each API, ${sum('ofWorker')} for each worker, ${both} for a process that is both`,
+    )
+  })
+
+  test('names tests that there are, and every statement of the hot path', () => {
+    const tests = [...text.matchAll(/`(src\/[\w/.-]+\.test\.ts)`/g)].map(([, file = '']) => file)
+    expect(tests.length).toBeGreaterThan(3)
+    for (const file of tests) expect(globSync(file)).toEqual([file])
+    const names = globSync('src/{outbox,delivery}/*.ts').flatMap((file) =>
+      [...readFileSync(file, 'utf8').matchAll(/\bname: '([a-z_]+)'/g)].map(([, name = '']) => name),
+    )
+    for (const name of names) expect(text).toContain(`\`${name}\``)
+  })
 })
