@@ -241,17 +241,20 @@ union all
   limit 1
 )`
 
-const CLAIM = makeClaim((id) => `> ${id}`)
+const ALL_LANES = { name: 'claim_due', text: makeClaim((id) => `> ${id}`) }
 /** Where a lane that is not proven follows the last proven one, the walk stops there once and goes on with the next proven one. */
-const CLAIM_PROVEN = makeClaim(
-  (id) => `>= (
+const PROVEN_LANES = {
+  name: 'claim_proven',
+  text: makeClaim(
+    (id) => `>= (
       select h.subscription_id
       from patchbay.subscription_health as h
       where h.is_proven and h.subscription_id > ${id}
       order by h.subscription_id
       limit 1
     )`,
-)
+  ),
+}
 
 export interface Claimed {
   readonly deliveries: ClaimedRow[]
@@ -262,7 +265,7 @@ export interface Claimed {
   readonly lastLane: string | null
 }
 
-/** The columns of CLAIM, in their order. As arrays, because an object for each row whose members are set by name takes thrice the time. */
+/** The columns of a claim, in their order. As arrays, because an object for each row whose members are set by name takes thrice the time. */
 type Row =
   | [
       kind: null,
@@ -293,8 +296,7 @@ type Row =
 
 export async function claimDue(db: Queryable, claim: Claim): Promise<Claimed> {
   const { rows } = await db.query<Row>({
-    name: claim.isProvenOnly ? 'claim_proven' : 'claim_due',
-    text: claim.isProvenOnly ? CLAIM_PROVEN : CLAIM,
+    ...(claim.isProvenOnly ? PROVEN_LANES : ALL_LANES),
     rowMode: 'array',
     values: [
       claim.slots,
