@@ -101,7 +101,6 @@ export function makeDispatcher(deps: DispatcherDeps) {
     lane: LaneConfig,
     claimAtMs: number,
   ): void {
-    inFlight.started(row.subscription_id, row.is_unproven)
     const startByMs = claimAtMs + deps.leaseMs - deps.attemptTimeoutMs
     const sending =
       row.send_after_ms === null
@@ -143,6 +142,20 @@ export function makeDispatcher(deps: DispatcherDeps) {
     })
   }
 
+  async function loadAndStart(deliveries: readonly ClaimedRow[], claimAtMs: number): Promise<void> {
+    const [lanes, events] = await Promise.all([deps.lanesOf(deliveries), deps.eventsOf(deliveries)])
+    for (const row of deliveries) {
+      const lane = lanes.open.get(row.subscription_id)
+      if (lane !== undefined) start(row, events.get(row.event_id), lane, claimAtMs)
+      else giveBack(row, lanes.waiting.has(row.subscription_id) ? WAITING : UNOPENED)
+    }
+  }
+
+  function giveBack(row: ClaimedRow, outcome: Outcome): void {
+    inFlight.ended(row.subscription_id, row.is_unproven, outcome.kind)
+    deps.recorder.add(toRecord(row, outcome, 0, [], deps.random()))
+  }
+
   /** Claims what there is room for. Returns whether there may be more. */
   async function claimAndStart(): Promise<boolean> {
     const slots = freeSlots()
@@ -167,22 +180,13 @@ export function makeDispatcher(deps: DispatcherDeps) {
     const claimAtMs = performance.now()
     const claimed = await deps.claim(claim)
     const { deliveries, stoppedLanes } = claimed
-    const [lanes, events] = await Promise.all([
-      deps.lanesOf(deliveries),
-      deps.eventsOf(deliveries),
-    ]).catch((error: unknown) => {
+    for (const row of deliveries) inFlight.started(row.subscription_id, row.is_unproven)
+    // The next claim does not wait for it: while all of them are on their way, nothing is sent.
+    loadAndStart(deliveries, claimAtMs).catch((error: unknown) => {
+      deps.log.warn({ err: error }, 'dispatcher.database_unavailable')
       // Their leases are given back, not left to run out.
-      for (const row of deliveries) deps.recorder.add(toRecord(row, UNLOADED, 0, [], deps.random()))
-      throw error
+      for (const row of deliveries) giveBack(row, UNLOADED)
     })
-    for (const row of deliveries) {
-      const lane = lanes.open.get(row.subscription_id)
-      if (lane !== undefined) start(row, events.get(row.event_id), lane, claimAtMs)
-      else {
-        const outcome = lanes.waiting.has(row.subscription_id) ? WAITING : UNOPENED
-        deps.recorder.add(toRecord(row, outcome, 0, [], deps.random()))
-      }
-    }
     if (stoppedLanes.length > 0) await deps.holdLanes(stoppedLanes)
     const hasMore = walk.went(slots, claim.lanes, claimed)
     return hasMore || (!isFull && allLanes.isUnderWay())
