@@ -14,6 +14,8 @@ import { makeWalk } from './walk.ts'
 
 /** Of the slots: what lanes may fill together that are failing or have never delivered. */
 const UNPROVEN_SHARE = 0.5
+/** Of the slots: as many outcomes may wait to be written without taking any. */
+const UNRECORDED_SHARE = 0.5
 const UNOPENED: Outcome = {
   kind: 'interrupted',
   error: 'the subscription could not be opened',
@@ -77,7 +79,8 @@ export interface DispatcherDeps {
 /**
  * What one worker process does, in two loops that wait for each other no more than they must: one feeds the queue (relay, what
  * has come due, lanes that may go on), the other claims and sends. Both rest when nothing is due, until they are woken or the
- * next poll. Slots are what bounds it: a delivery holds one from its claim until its outcome is written.
+ * next poll. Slots are what bounds it: a delivery holds one from its claim until its answer, and where many outcomes wait to be
+ * written until that.
  */
 export function makeDispatcher(deps: DispatcherDeps) {
   const attempts = new AbortController()
@@ -90,7 +93,10 @@ export function makeDispatcher(deps: DispatcherDeps) {
   let isAsked = false
   let isStopped = false
 
-  const freeSlots = () => deps.concurrency - inFlight.total() - deps.recorder.unrecorded()
+  const freeSlots = () => {
+    const waiting = deps.recorder.unrecorded() - deps.concurrency * UNRECORDED_SHARE
+    return deps.concurrency - inFlight.total() - Math.max(0, waiting)
+  }
   const unprovenSlots = () =>
     Math.max(0, Math.ceil(deps.concurrency * UNPROVEN_SHARE) - inFlight.unproven())
 
