@@ -79,6 +79,8 @@ export async function measureEndToEnd(stage: Stage, run: Run): Promise<Measured>
   const since = await now(pool)
   const before = await mark()
   await emitAtOnce(pool, events, to)
+  // As a host does after its commit.
+  await pool.query('select patchbay.wake()')
   const startedAt = performance.now()
   const emitted = await mark()
   await run.look?.(pool)

@@ -3,7 +3,7 @@ import type pg from 'pg'
 import type { makeControl } from './control.ts'
 import type { Child } from './processes.ts'
 
-const LOOK_MS = 10
+const LOOK_MS = 25
 /** How often the database is asked although not everything has come: what is lost does not come. */
 const DOUBT_MS = 1000
 const TIMEOUT_MS = 240_000
