@@ -39,7 +39,7 @@ import { IN_FLIGHT, type OpenStage, openStage } from './bench/stage.ts'
  *   --repeat R       rounds; medians (3; quick: 1)
  *   --json FILE      { machine, results: [{ name, value, unit, goal, met }], facts: [{ name, value, unit }] }
  *   --compare FILE   an earlier --json: fails where a ratio is further off than --tolerance P (10) percent
- *   --deliveries N   of a measurement (50000; quick: 3000)
+ *   --deliveries N   of a measurement (40000; quick: 3000)
  *   --warm-up N      before each, and before each raw ceiling (8000; quick: 1000)
  *   --lanes 1,20     of the part `lanes` (1,20,2000,20000; quick: 1,20)
  *   --walls          what guard, row-level security and encryption cost together: `lanes` also without them

@@ -16,7 +16,7 @@ export interface Options {
   readonly walls: boolean
 }
 
-const FULL = { deliveries: '50000', lanes: '1,20,2000,20000', 'warm-up': '8000', repeat: '3' }
+const FULL = { deliveries: '40000', lanes: '1,20,2000,20000', 'warm-up': '8000', repeat: '3' }
 const QUICK = { deliveries: '3000', lanes: '1,20', 'warm-up': '1000', repeat: '1' }
 
 /** @throws Error that says which option is wrong */

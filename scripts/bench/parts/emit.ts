@@ -27,7 +27,7 @@ const insertOne: Write = (client) =>
  */
 export const emitPart: Part = {
   name: 'emit',
-  isOnce: false,
+  isOnce: true,
   measure: async (stage: Stage): Promise<Result[]> => {
     const { turns, turnMs } = stage.isQuick
       ? { turns: 4, turnMs: 300 }

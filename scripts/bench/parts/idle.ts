@@ -10,7 +10,7 @@ import type { Part, Result, Stage } from '../part.ts'
  */
 export const idlePart: Part = {
   name: 'idle',
-  isOnce: false,
+  isOnce: true,
   measure: async (stage: Stage): Promise<Result[]> => {
     const { settleMs, seconds } = stage.isQuick
       ? { settleMs: 1000, seconds: 2 }

@@ -13,7 +13,7 @@ const QUANTILES = [0.5, 0.99] as const
  */
 export const latencyPart: Part = {
   name: 'latency',
-  isOnce: false,
+  isOnce: true,
   measure: async (stage: Stage): Promise<Result[]> => {
     const { turns, seconds, singles } = stage.isQuick
       ? { turns: 1, seconds: 1, singles: 5 }

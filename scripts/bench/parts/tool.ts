@@ -11,7 +11,7 @@ const ARGS = { project: 'bench', title: 'Something is wrong', labels: ['one', 't
 /** What the product adds to a tool's own time: both ways to it in turns, by the same client, one at a time. */
 export const toolPart: Part = {
   name: 'tool',
-  isOnce: false,
+  isOnce: true,
   measure: async (stage: Stage): Promise<Result[]> => {
     const runs = stage.isQuick ? 20 : 200
     await using stack = new AsyncDisposableStack()
