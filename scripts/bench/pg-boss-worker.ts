@@ -11,9 +11,11 @@ import { openClient } from './client.ts'
  * product's client and signatures, and write the product's log, a statement for each batch. A job ends by its own result: one
  * endpoint that fails sends nobody else's webhook again. It knows no lanes, circuits, order, rates or encryption.
  *
- * Environment: DATABASE_URL, SECRETS (signing secrets by path, JSON). Tells the parent when it is ready.
+ * Not batched, each job reads its event and writes its row of the log by itself, as a handler is written that is given one job.
+ *
+ * Environment: DATABASE_URL, SECRETS (signing secrets by path, JSON), BATCHED (`on` or `off`). Tells the parent when it is ready.
  */
-const { DATABASE_URL = '', SECRETS = '{}' } = process.env
+const { DATABASE_URL = '', SECRETS = '{}', BATCHED = 'on' } = process.env
 const secrets: Readonly<Record<string, string>> = JSON.parse(SECRETS)
 
 const QUEUE = 'delivery'
@@ -67,7 +69,7 @@ from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::int[], $6::int[]
 await using client = openClient()
 const pool = openPool({
   url: DATABASE_URL,
-  max: BATCHES_AT_ONCE + 1,
+  max: BATCHED === 'on' ? BATCHES_AT_ONCE + 1 : 10,
   applicationName: 'bench baseline',
   settings: ['enable_seqscan=off'],
   onError: (error) => console.error(error),
@@ -146,6 +148,11 @@ async function sendAll(jobs: readonly Job<DeliveryJob>[]): Promise<JobResult[]> 
   }))
 }
 
+async function sendEach(jobs: readonly Job<DeliveryJob>[]): Promise<JobResult[]> {
+  const results = await Promise.all(jobs.map((job) => sendAll([job])))
+  return results.flat()
+}
+
 async function send(job: Job<DeliveryJob>, event: EventRecord | undefined) {
   const startedAt = performance.now()
   const { snippet = null, error = null } = await post(job, event)
@@ -176,7 +183,7 @@ await boss.work<DeliveryJob>(
     pollingIntervalSeconds: 0.5,
     notifyPollingIntervalSeconds: 0.5,
   },
-  sendAll,
+  BATCHED === 'on' ? sendAll : sendEach,
 )
 const stopping = new AbortController()
 process.once('SIGTERM', () => stopping.abort())

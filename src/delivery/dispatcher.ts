@@ -16,6 +16,8 @@ import { makeWalk } from './walk.ts'
 const UNPROVEN_SHARE = 0.5
 /** Of the slots: as many outcomes may wait to be written without taking any. */
 const UNRECORDED_SHARE = 0.5
+/** And of that, what one claim takes: those that hang until the time limit reach it together, and would be followed together. */
+const UNPROVEN_AT_ONCE = 0.125
 const UNOPENED: Outcome = {
   kind: 'interrupted',
   error: 'the subscription could not be opened',
@@ -99,6 +101,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
   }
   const unprovenSlots = () =>
     Math.max(0, Math.ceil(deps.concurrency * UNPROVEN_SHARE) - inFlight.unproven())
+  const unprovenAtOnce = Math.ceil(deps.concurrency * UNPROVEN_AT_ONCE)
 
   /** @param claimAtMs before the claim was asked for, so that no lease ends earlier than we think */
   function start(
@@ -176,7 +179,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
       perLane: deps.laneStart,
       lanesWithRoom: rooms.lanes,
       rooms: rooms.sizes,
-      unprovenSlots: unprovenSlots(),
+      unprovenSlots: Math.min(unprovenSlots(), unprovenAtOnce),
       isProvenOnly: isPastOthers,
       ...walk.next(slots),
       busyLanes: inFlight.busyLanes(),

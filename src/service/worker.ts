@@ -27,6 +27,7 @@ import type { Resources } from './resources.ts'
 const LANE_START = 16
 const LANE_CONCURRENCY = 256
 const DRAIN_MS = 30_000
+const HOT_SETTINGS = ['enable_seqscan=off', 'plan_cache_mode=force_generic_plan']
 
 /** The worker on its resources. Resolves when it has stopped after the signal, with every outcome written. */
 export async function runWorker(
@@ -46,10 +47,21 @@ export async function runWorker(
     max: 4,
     applicationName: 'patchbay worker',
     isDurable: config.DURABLE_LEASES,
-    settings: ['enable_seqscan=off', 'plan_cache_mode=force_generic_plan'],
+    settings: HOT_SETTINGS,
     onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
   })
   stack.defer(() => hot.end())
+  // What feeds the queue need not wait for the disk: what a crash of Postgres takes back it does again, and nobody has sent it,
+  // because a claim that is on the disk has all that was before it there too.
+  const feed = openPool({
+    url: resources.databaseUrl,
+    max: 3,
+    applicationName: 'patchbay feed',
+    isDurable: false,
+    settings: HOT_SETTINGS,
+    onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
+  })
+  stack.defer(() => feed.end())
 
   // Moving what a default partition caught in weeks may take minutes.
   const patient = openPool({
@@ -71,10 +83,10 @@ export async function runWorker(
     onRecorded: () => dispatcher.slotsFreed(),
   })
   const dispatcher = makeDispatcher({
-    relay: makeRelay(hot),
-    promote: (limit) => promoteDue(hot, limit),
+    relay: makeRelay(feed),
+    promote: (limit) => promoteDue(feed, limit),
     claim: (claim) => claimDue(hot, claim),
-    tend: () => tendLanes(hot),
+    tend: () => tendLanes(feed),
     holdLanes: (ids) => holdLanes(hot, ids),
     lanesOf: makeLanes<LaneConfig>({
       load: (ids) => loadLanes(hot, ids),
