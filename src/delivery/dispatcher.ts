@@ -16,8 +16,8 @@ import { makeWalk } from './walk.ts'
 const UNPROVEN_SHARE = 0.5
 /** Of the slots: as many outcomes may wait to be written without taking any. */
 const UNRECORDED_SHARE = 0.5
-/** And of that, what one claim takes: those that hang until the time limit reach it together, and would be followed together. */
-const UNPROVEN_AT_ONCE = 0.125
+/** Of all slots, what one claim takes for them: those that hang reach the time limit together, and would be followed together. */
+const UNPROVEN_AT_ONCE = 1 / 32
 const UNOPENED: Outcome = {
   kind: 'interrupted',
   error: 'the subscription could not be opened',
