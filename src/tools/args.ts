@@ -6,12 +6,15 @@ import addFormats from 'ajv-formats'
 import type { ErrorDetail } from '../core/error.ts'
 import { addBoundedKeywords, boundedRegExp, TooLong } from './bounded-checks.ts'
 import { makeCheckBudget } from './check-budget.ts'
+import { isPlainSchema } from './plain-schema.ts'
 
 const MAX_COMPILED = 500
 const MAX_ARGS_BYTES = 262_144
 const MAX_ARGS_DEPTH = 64
 const MAX_DETAILS = 20
 const MAX_CHECK_MS = 500
+/** Bytes of a plain schema times bytes of the arguments, up to which a check ends by itself within some ten milliseconds. */
+const MAX_UNTIMED = 1_000_000
 const OPTIONS: Options = {
   // Schemas come from people and other tools: what a dialect does not know is ignored, not refused.
   strict: false,
@@ -24,6 +27,12 @@ const OPTIONS: Options = {
 
 export type JsonSchema = Readonly<Record<string, unknown>>
 
+interface Compiled {
+  readonly validate: ValidateFunction
+  /** Bytes of arguments that it checks without a time limit. */
+  readonly untimedBytes: number
+}
+
 type Dialect = typeof Ajv | typeof Ajv2020
 
 /**
@@ -31,23 +40,28 @@ type Dialect = typeof Ajv | typeof Ajv2020
  * model can correct itself by. Compiled schemas are kept, the one that was used longest ago is dropped first.
  *
  * Schemas and arguments are strangers': beside the rules for schemas, a check has a time limit that also ends a regular
- * expression in the middle, so that no schema can hold up the process.
+ * expression in the middle, so that no schema can hold up the process. Setting the limit takes longer than most checks: small
+ * arguments of a plain schema need none.
  */
 export function makeArgsValidator() {
-  const compiled = new Map<string, ValidateFunction>()
+  const compiled = new Map<string, Compiled>()
   const metaOf = new Map<Dialect, Ajv>()
   const check = makeTimedCheck()
   const budget = makeCheckBudget(() => performance.now())
 
   /** Throws where the schema cannot be compiled. */
-  function compile(schema: JsonSchema): ValidateFunction {
-    const key = createHash('sha256').update(JSON.stringify(schema)).digest('base64')
-    const validate = compiled.get(key) ?? compileAnew(schema)
+  function compile(schema: JsonSchema): Compiled {
+    const text = JSON.stringify(schema)
+    const key = createHash('sha256').update(text).digest('base64')
+    const known = compiled.get(key) ?? {
+      validate: compileAnew(schema),
+      untimedBytes: isPlainSchema(schema) ? MAX_UNTIMED / Buffer.byteLength(text) : 0,
+    }
     compiled.delete(key)
-    compiled.set(key, validate)
+    compiled.set(key, known)
     const [oldest] = compiled.keys()
     if (compiled.size > MAX_COMPILED && oldest !== undefined) compiled.delete(oldest)
-    return validate
+    return known
   }
 
   function compileAnew(schema: JsonSchema): ValidateFunction {
@@ -73,11 +87,13 @@ export function makeArgsValidator() {
      * @throws AppError `RATE_LIMITED` where the org's checks have taken too much of it
      */
     validate: (schema: JsonSchema, args: unknown, orgId: string): ErrorDetail[] => {
-      const problem = boundsProblem(args)
-      if (problem !== null) return [{ path: 'args', message: problem }]
+      const bounds = boundsOf(args)
+      if (typeof bounds === 'string') return [{ path: 'args', message: bounds }]
       const { validate, verdict } = budget(orgId, () => {
-        const compiledOne = compile(schema)
-        return { validate: compiledOne, verdict: check(() => compiledOne(args)) }
+        const { validate, untimedBytes } = compile(schema)
+        const run = () => validate(args)
+        const isTimed = bounds.bytes > untimedBytes
+        return { validate, verdict: isTimed ? check(run) : verdictOf(run()) }
       })
       if (verdict === 'fits') return []
       if (verdict === 'too costly') {
@@ -98,12 +114,16 @@ function dialectOf(uri: unknown): Dialect {
   throw new Error('$schema: must be 2020-12 or draft-07')
 }
 
-/** Why arguments are not even worth checking, or null. */
-function boundsProblem(args: unknown): string | null {
+/** The size of arguments, or why they are not even worth checking. */
+function boundsOf(args: unknown): string | { readonly bytes: number } {
   if (typeof args !== 'object' || args === null || Array.isArray(args)) return 'must be an object'
   if (isDeeper(args, MAX_ARGS_DEPTH)) return `are nested deeper than ${MAX_ARGS_DEPTH} levels`
   const bytes = Buffer.byteLength(JSON.stringify(args))
-  return bytes > MAX_ARGS_BYTES ? `are ${bytes} bytes, over ${MAX_ARGS_BYTES}` : null
+  return bytes > MAX_ARGS_BYTES ? `are ${bytes} bytes, over ${MAX_ARGS_BYTES}` : { bytes }
+}
+
+function verdictOf(isFine: unknown): 'fits' | 'does not fit' {
+  return isFine === true ? 'fits' : 'does not fit'
 }
 
 function isDeeper(value: unknown, levels: number): boolean {
@@ -119,8 +139,7 @@ function makeTimedCheck() {
   return (run: () => unknown): 'fits' | 'does not fit' | 'too costly' => {
     context.run = run
     try {
-      const isFine = script.runInContext(globals, { timeout: MAX_CHECK_MS })
-      return isFine === true ? 'fits' : 'does not fit'
+      return verdictOf(script.runInContext(globals, { timeout: MAX_CHECK_MS }))
     } catch (error) {
       if (isOutOfBounds(error)) return 'too costly'
       throw error
