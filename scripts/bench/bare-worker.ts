@@ -54,11 +54,13 @@ const egress: Pick<Egress, 'judge' | 'send'> = {
     exchange(agent, target, request, (error) => ({ kind: 'failed', reason: error.message })),
 }
 
+const noOrg = () => Promise.reject(new Error('a worker serves no org alone'))
 const resources = {
   databaseUrl,
   pool,
   db: makeDb(pool),
-  inOrg: () => Promise.reject(new Error('a worker serves no org alone')),
+  inOrg: noOrg,
+  readInOrg: noOrg,
   countPool: pool,
   keyring: plainKeyring,
   // A worker judges and sends, and nothing else.

@@ -59,7 +59,7 @@ export async function subscribeLanes(options: LanesOptions): Promise<Contents['s
   const tenants = stack.use(
     openTenants({ ...database, role: await findApiRole(pool), applicationName: 'bench api' }),
   )
-  const { inOrg } = tenants
+  const { inOrg, readInOrg } = tenants
   const newId = makeNewId({ nowMs: Date.now, randomBytes })
   const wrapper = makeLocalWrapper('MASTER_KEY', () => [new Secret(masterKey)])
   const store = makeDataKeyStore(pool)
@@ -69,6 +69,7 @@ export async function subscribeLanes(options: LanesOptions): Promise<Contents['s
   const mayInstallInternal = () => true
   const integrations = makeIntegrations({
     inOrg,
+    readInOrg,
     keyring,
     findProvider,
     newId,

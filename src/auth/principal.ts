@@ -1,8 +1,6 @@
-import { and, eq } from 'drizzle-orm'
 import { AppError, notFound } from '../core/error.ts'
-import { orgMembers, orgs } from '../db/schema.ts'
-import type { InOrg } from '../db/tenants.ts'
-import { grantsOf, type Permission, type Requirement } from './permissions.ts'
+import type { ReadInOrg } from '../db/tenants.ts'
+import { grantsOf, type Permission, type Requirement, type Role } from './permissions.ts'
 
 const MAX_USER_ID_LENGTH = 256
 const KEY_PREFIX = 'key:'
@@ -48,24 +46,26 @@ export type Authorize = (
   requirement: Requirement,
 ) => Promise<void>
 
+const MEMBER = `
+select m.role
+from patchbay.orgs as o
+left join patchbay.org_members as m on m.org_id = o.id and m.user_id = $2
+where o.id = $1`
+
+interface MemberRow {
+  /** null: no member. */
+  readonly role: Role | null
+}
+
 /**
  * Decides whether a principal may do something in an org.
  *
  * An org that does not exist and one the principal has nothing to do with are the same: not found. Only who belongs to the
  * org learns that a permission is missing.
  */
-export function makeAuthorize({ inOrg }: { readonly inOrg: InOrg }): Authorize {
+export function makeAuthorize({ readInOrg }: { readonly readInOrg: ReadInOrg }): Authorize {
   return async (principal, orgId, requirement) => {
-    const [row] = await inOrg(orgId, (tx) =>
-      tx
-        .select({ role: orgMembers.role })
-        .from(orgs)
-        .leftJoin(
-          orgMembers,
-          and(eq(orgMembers.orgId, orgs.id), eq(orgMembers.userId, principal.id)),
-        )
-        .where(eq(orgs.id, orgId)),
-    )
+    const [row] = await readInOrg<MemberRow>(orgId, MEMBER, [orgId, principal.id])
     if (row === undefined) throw notFound('org')
     if (principal.isSuperadmin) return
     const role = principal.kind === 'user' ? row.role : null

@@ -91,17 +91,17 @@ interface Wiring {
 
 /** A turn as the process wires it. */
 function say(content: string, wiring: Wiring = {}) {
-  const { inOrg } = database
+  const { inOrg, readInOrg } = database
   const conversations = makeConversations({ inOrg })
   const tools = makeTools({
     inOrg,
+    readInOrg,
     audit: () => Promise.resolve(),
     maxTools: 100,
     egress,
     newId,
     loadHost: async () => PLAIN_HOST,
     urlJudge: async () => () => null,
-    domainsOf: async () => null,
     limited: (_, work) => work(),
     searchMessages: conversations.search,
     emit: wiring.emit ?? emitIn,
@@ -326,7 +326,7 @@ describe('a turn leaves nothing', () => {
       await database.pool.query('alter table patchbay.away rename to external_tool_definitions')
       return 'done'
     })
-    await expect(say('Hi', { model })).rejects.toThrow(/Failed query/)
+    await expect(say('Hi', { model })).rejects.toThrow(/does not exist/)
     expect(heard).toEqual(['broke', 'true'])
     expect(await written()).toEqual(NOTHING)
   })

@@ -18,6 +18,8 @@ export interface PoolOptions {
   readonly applicationName: string
   /** false: commits do not wait for the disk. Only for work that may be repeated after a crash of Postgres. */
   readonly isDurable?: boolean
+  /** true: a connection sends a statement without waiting for the answer to the one before; answers come in order. */
+  readonly isPipelined?: boolean
   /** Session settings, `name=value`. */
   readonly settings?: readonly string[]
   readonly onError: (error: Error) => void
@@ -42,6 +44,7 @@ export function openPool(options: PoolOptions): pg.Pool {
     connectionTimeoutMillis: 5000,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
+    pipeline: options.isPipelined ?? false,
   })
   pool.on('error', options.onError)
   // The pool listens to idle connections alone. One that is lost in somebody's hands fails their next statement, and without a

@@ -12,8 +12,22 @@ export type InOrg = <Result>(
   work: (tx: DbTx, client: Queryable) => Promise<Result>,
 ) => Promise<Result>
 
+/**
+ * One statement that only reads, in the same walls, as one round trip and one write to the socket: opening and ending its
+ * transaction go out with it.
+ *
+ * @param onFree called once the connection is free again; also where there was none to be had
+ */
+export type ReadInOrg = <Row extends pg.QueryResultRow>(
+  orgId: string,
+  text: string,
+  values: readonly unknown[],
+  onFree?: () => void,
+) => Promise<Row[]>
+
 export interface Tenants extends AsyncDisposable {
   readonly inOrg: InOrg
+  readonly readInOrg: ReadInOrg
 }
 
 /** The role cannot be taken on, or would not hold what it is for. Says what to do. */
@@ -33,6 +47,7 @@ type TenantsOptions = Omit<PoolOptions, 'settings'> & { readonly role: string }
 export function openTenants({ role, ...options }: TenantsOptions): Tenants {
   const pool = openPool({
     ...options,
+    isPipelined: true,
     settings: [
       `role=${role.replace(/[\\\s]/g, '\\$&')}`,
       `lock_timeout=${LOCK_WAIT_MS}`,
@@ -42,7 +57,12 @@ export function openTenants({ role, ...options }: TenantsOptions): Tenants {
     ],
   })
   // Again in each transaction: a pooler between us and the server may drop what a connection asks for when it is opened.
-  const begin = `begin; set local role ${pg.escapeIdentifier(role)}`
+  const takeRole = `set local role ${pg.escapeIdentifier(role)}`
+  // One round trip. The setting lives and ends with the transaction.
+  const open = (client: pg.PoolClient, begin: 'begin' | 'begin read only', orgId: string) =>
+    client.query(
+      `${begin}; ${takeRole}; select set_config('app.org_id', org, true), set_config('patchbay.org_id', org, true) from (select ${pg.escapeLiteral(orgId)}) as of (org)`,
+    )
   const dbs = new WeakMap<pg.PoolClient, DbTx>()
   const dbOf = (client: pg.PoolClient): DbTx => {
     const known = dbs.get(client)
@@ -56,10 +76,8 @@ export function openTenants({ role, ...options }: TenantsOptions): Tenants {
       const client = await pool.connect()
       let broken: Error | boolean = false
       try {
-        // One round trip. The setting lives and ends with the transaction.
-        await client.query(
-          `${begin}; select set_config('app.org_id', org, true), set_config('patchbay.org_id', org, true) from (select ${pg.escapeLiteral(orgId)}) as of (org)`,
-        )
+        await open(client, 'begin', orgId)
+        sendAsOne(client)
         const result = await work(dbOf(client), client)
         const { command } = await client.query('commit')
         // What Postgres answers where a statement failed and its error was swallowed.
@@ -75,8 +93,46 @@ export function openTenants({ role, ...options }: TenantsOptions): Tenants {
         client.release(broken)
       }
     },
+
+    readInOrg: async <Row extends pg.QueryResultRow>(
+      orgId: string,
+      text: string,
+      values: readonly unknown[],
+      onFree: () => void = () => undefined,
+    ) => {
+      let client: pg.PoolClient | null = null
+      let broken = true
+      try {
+        client = await pool.connect()
+        const { stream } = client.connection
+        stream.cork()
+        // A statement whose transaction could not be opened finds nothing of any org, and its result is not used.
+        const sent = [
+          open(client, 'begin read only', orgId),
+          client.query<Row>(text, [...values]),
+          client.query('commit'),
+        ] as const
+        stream.uncork()
+        const [opened, read, ended] = await Promise.allSettled(sent)
+        // Where the last one was answered, what failed before is rolled back.
+        broken = ended.status === 'rejected'
+        if (opened.status === 'rejected') throw opened.reason
+        if (read.status === 'rejected') throw read.reason
+        return read.value.rows
+      } finally {
+        client?.release(broken)
+        onFree()
+      }
+    },
     [Symbol.asyncDispose]: () => pool.end(),
   }
+}
+
+/** What is sent until the next wait goes out in one write: a write costs more than what is in it. */
+function sendAsOne(client: pg.PoolClient): void {
+  const { stream } = client.connection
+  stream.cork()
+  process.nextTick(() => stream.uncork())
 }
 
 const API_ROLE = `

@@ -6,10 +6,10 @@ import { AppError, notFound } from '../core/error.ts'
 import type { Provider } from '../core/provider.ts'
 import type { DbTx } from '../db/pool.ts'
 import { externalToolDefinitions, orgIntegrations, webhookSubscriptions } from '../db/schema.ts'
-import type { InOrg } from '../db/tenants.ts'
+import type { InOrg, ReadInOrg } from '../db/tenants.ts'
 import type { Keyring } from '../security/keyring.ts'
 import type { WriteAudit } from './audit.ts'
-import { cancelOwed, lockLanes } from './queries.ts'
+import { cancelOwed, HOST, type HostRow, lockLanes } from './queries.ts'
 
 export interface Integration {
   readonly id: string
@@ -42,6 +42,7 @@ export interface IntegrationChange {
 
 interface IntegrationsDeps {
   readonly inOrg: InOrg
+  readonly readInOrg: ReadInOrg
   readonly keyring: Keyring
   readonly findProvider: (key: string) => Provider | null
   readonly newId: () => string
@@ -57,7 +58,7 @@ const sealContext = (orgId: string, rowId: string) =>
 
 /** What an org has installed. Everything is scoped to the org; another org's id does not exist. */
 export function makeIntegrations(deps: IntegrationsDeps) {
-  const { inOrg, keyring } = deps
+  const { inOrg, readInOrg, keyring } = deps
 
   const ofOrg = (orgId: string, id: string) =>
     and(
@@ -256,11 +257,9 @@ export function makeIntegrations(deps: IntegrationsDeps) {
       })
     },
 
-    /** With its credentials opened, for those who act on its behalf; null where it does not exist. */
+    /** With its credentials opened and its org's list of hosts, for those who act on its behalf; null where it does not exist. */
     async load(orgId: string, id: string) {
-      const [row] = await inOrg(orgId, (tx) =>
-        tx.select().from(orgIntegrations).where(ofOrg(orgId, id)),
-      )
+      const [row] = await readInOrg<HostRow>(orgId, HOST, [orgId, id])
       const provider = row === undefined ? null : deps.findProvider(row.providerKey)
       if (row === undefined || provider === null) return null
       const credentials: Record<string, string> =
@@ -273,6 +272,7 @@ export function makeIntegrations(deps: IntegrationsDeps) {
         network: provider.network,
         config: row.config,
         credentials,
+        domains: row.domains,
       }
     },
   }

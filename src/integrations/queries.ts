@@ -36,6 +36,23 @@ export async function cancelOwed(
     from canceled`)
 }
 
+/** An integration and the hosts that its org lets it call. */
+export const HOST = `
+select
+  i.provider_key as "providerKey", i.is_enabled as "isEnabled", i.config, i.credentials,
+  (select l.domains from patchbay.egress_allow_lists as l where l.org_id = i.org_id) as domains
+from patchbay.org_integrations as i
+where i.org_id = $1 and i.id = $2 and i.deleted_at is null`
+
+export interface HostRow {
+  readonly providerKey: string
+  readonly isEnabled: boolean
+  readonly config: Record<string, unknown>
+  readonly credentials: Buffer | null
+  /** null: whatever the operator allows. */
+  readonly domains: readonly string[] | null
+}
+
 export interface HealthRow extends Record<string, unknown> {
   readonly id: string
   readonly consecutive_failures: number

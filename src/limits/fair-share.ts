@@ -1,14 +1,20 @@
-import type { InOrg } from '../db/tenants.ts'
+import type { Tenants } from '../db/tenants.ts'
 import type { makeGate } from './gate.ts'
 
-/** `inOrg` for as many transactions of one org at once as the gate lets in: one org never has all connections. */
-export function shareOut(inOrg: InOrg, enter: ReturnType<typeof makeGate>): InOrg {
-  return async (orgId, work) => {
-    const leave = await enter(orgId)
-    try {
-      return await inOrg(orgId, work)
-    } finally {
-      leave()
-    }
+/** Ways into an org for as many transactions of it at once as the gate lets in: one org never has all connections. */
+export function shareOut(
+  { inOrg, readInOrg }: Pick<Tenants, 'inOrg' | 'readInOrg'>,
+  enter: ReturnType<typeof makeGate>,
+): Pick<Tenants, 'inOrg' | 'readInOrg'> {
+  return {
+    inOrg: async (orgId, work) => {
+      const leave = await enter(orgId)
+      try {
+        return await inOrg(orgId, work)
+      } finally {
+        leave()
+      }
+    },
+    readInOrg: async (orgId, text, values) => readInOrg(orgId, text, values, await enter(orgId)),
   }
 }

@@ -41,7 +41,7 @@ import { makeTools } from './tools.ts'
 /** The API on its resources: every feature made, each given what it needs of the others. */
 export async function makeApi(config: Config, resources: Resources, log: Log) {
   const { db, pool, keyring, egress, jobs, newId } = resources
-  const inOrg = shareOut(resources.inOrg, makeGate(ORG_SHARE))
+  const { inOrg, readInOrg } = shareOut(resources, makeGate(ORG_SHARE))
   const retentionDays = config.RETENTION_DAYS
   const emitIn = (tx: DbTx, event: EventInput) => emit(fromDrizzle(tx, sql), event)
 
@@ -57,6 +57,7 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
   }
   const integrations = makeIntegrations({
     inOrg,
+    readInOrg,
     audit: writeAudit,
     keyring,
     findProvider,
@@ -87,10 +88,10 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
   const { catalog, invoke, runs, definitions } = makeTools({
     limited: toolLimits(config, take),
     inOrg,
+    readInOrg,
     egress,
     newId,
     urlJudge,
-    domainsOf: egressAllowLists.get,
     loadHost: integrations.load,
     searchMessages: conversations.search,
     emit: emitIn,
@@ -122,7 +123,7 @@ export async function makeApi(config: Config, resources: Resources, log: Log) {
     takeRequest: requestLimit(config.RATE_LIMIT_PRINCIPAL, take),
     version: packageJson.version,
     verifyToken: (token) => (looksLikeApiKey(token) ? verifyApiKey(token) : verifyJwt(token)),
-    authorize: makeAuthorize({ inOrg }),
+    authorize: makeAuthorize({ readInOrg }),
     idempotency: makeIdempotency({ inOrg, keyring, newId, log }),
     orgs: makeOrgs({ db, audit: writeAudit, newId }),
     members: makeMembers({ inOrg, audit: writeAudit }),

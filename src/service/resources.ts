@@ -10,7 +10,7 @@ import { makeDataKeyStore } from '../db/data-keys.ts'
 import { openEmbedded, readOrMake } from '../db/embedded.ts'
 import { MigrationError, migrate } from '../db/migrate.ts'
 import { type Db, makeDb, openPool } from '../db/pool.ts'
-import { findApiRole, type InOrg, openTenants } from '../db/tenants.ts'
+import { findApiRole, openTenants, type Tenants } from '../db/tenants.ts'
 import { parseAllowList } from '../egress/allow-list.ts'
 import { type Egress, openEgress } from '../egress/egress.ts'
 import { type Jobs, openJobs } from '../jobs/jobs.ts'
@@ -26,12 +26,11 @@ const COUNT_PATIENCE_MS = 1000
 export const API_CONNECTIONS = 10
 
 /** Everything a process opens and must close. */
-export interface Resources {
+export interface Resources extends Pick<Tenants, 'inOrg' | 'readInOrg'> {
   readonly databaseUrl: string
   readonly pool: Pool
-  /** The installation's own: it sees every org. What serves one org's request takes `inOrg`. */
+  /** The installation's own: it sees every org. What serves one org's request takes `inOrg` or `readInOrg`. */
   readonly db: Db
-  readonly inOrg: InOrg
   /** For counts of the rate limits alone: while they hang, everything else goes on. */
   readonly countPool: Pool
   readonly keyring: Keyring
@@ -104,8 +103,8 @@ export async function openResources(
   const store = makeDataKeyStore(pool)
   const keyring = await retrying(() => openKeyring({ wrapper, store, newId }), retry)
   const jobs = stack.use(await retrying(() => openJobs({ url: databaseUrl, log }), retry))
-  const { inOrg } = tenants
-  return { databaseUrl, pool, db, inOrg, countPool, keyring, egress, jobs, newId }
+  const { inOrg, readInOrg } = tenants
+  return { databaseUrl, pool, db, inOrg, readInOrg, countPool, keyring, egress, jobs, newId }
 }
 
 async function openDatabase(config: Config, stack: AsyncDisposableStack): Promise<string> {

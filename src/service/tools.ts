@@ -11,11 +11,10 @@ import { type InvokeDeps, makeInvoke } from '../tools/invoke.ts'
 import { makeRuns, type RunEvent } from '../tools/runs.ts'
 import type { Resources } from './resources.ts'
 
-interface ToolsDeps extends Pick<Resources, 'inOrg' | 'egress' | 'newId'> {
+interface ToolsDeps extends Pick<Resources, 'inOrg' | 'readInOrg' | 'egress' | 'newId'> {
   readonly loadHost: (orgId: string, integrationId: string) => Promise<ToolHost | null>
   readonly limited: InvokeDeps['limited']
   readonly urlJudge: UrlJudge
-  readonly domainsOf: (orgId: string) => Promise<readonly string[] | null>
   readonly searchMessages: (
     orgId: string,
     conversationId: string | null,
@@ -28,13 +27,21 @@ interface ToolsDeps extends Pick<Resources, 'inOrg' | 'egress' | 'newId'> {
 }
 
 /** The tools feature, wired. */
-export function makeTools({ inOrg, egress, newId, loadHost, urlJudge, ...deps }: ToolsDeps) {
+export function makeTools({
+  inOrg,
+  readInOrg,
+  egress,
+  newId,
+  loadHost,
+  urlJudge,
+  ...deps
+}: ToolsDeps) {
   const args = makeArgsValidator()
   const builtins = makeBuiltins({
     now: () => new Date(),
     searchMessages: deps.searchMessages,
   })
-  const catalog = makeCatalog({ inOrg, builtins })
+  const catalog = makeCatalog({ inOrg, readInOrg, builtins })
   const invoke = makeInvoke({
     find: catalog.find,
     names: catalog.names,
@@ -43,7 +50,6 @@ export function makeTools({ inOrg, egress, newId, loadHost, urlJudge, ...deps }:
     call: makeCall({
       egress,
       loadHost,
-      domainsOf: deps.domainsOf,
       userAgent: `Patchbay/${packageJson.version}`,
     }),
     newId,

@@ -13,6 +13,7 @@ const HOST: ToolHost = {
   network: 'public',
   config: { project: 'PB' },
   credentials: { token: 'tok-very-secret', pin: '987654' },
+  domains: null,
 }
 
 const ok: Answer = (response) => response.end()
@@ -47,8 +48,7 @@ interface Call {
 function call({ config, invocation, host = {}, domains }: Call = {}) {
   const run = makeCall({
     egress,
-    loadHost: async () => (host === null ? null : { ...HOST, ...host }),
-    domainsOf: async () => domains ?? null,
+    loadHost: async () => (host === null ? null : { ...HOST, domains: domains ?? null, ...host }),
     userAgent: 'Patchbay/1.2.3',
   })
   const tool = {

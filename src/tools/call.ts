@@ -28,8 +28,6 @@ export interface CheckedInvocation extends Invocation {
 interface CallDeps {
   readonly egress: Pick<Egress, 'judge' | 'send'>
   readonly loadHost: (orgId: string, integrationId: string) => Promise<ToolHost | null>
-  /** The org's own list of hosts; null: it has none. */
-  readonly domainsOf: (orgId: string) => Promise<readonly string[] | null>
   readonly userAgent: string
 }
 
@@ -42,22 +40,19 @@ type EndpointAnswer = Extract<EgressResult, { kind: 'answer' }>
  *
  * @throws AppError `INVALID_BODY` for arguments that cannot stand in the URL, before anything is sent
  */
-export function makeCall({ egress, loadHost, domainsOf, userAgent }: CallDeps) {
+export function makeCall({ egress, loadHost, userAgent }: CallDeps) {
   return async function call(
     tool: External,
     invocation: CheckedInvocation,
     runId: string,
   ): Promise<CallResult & { readonly arguments: unknown }> {
     const { args, orgId } = invocation
-    const [host, domains] = await Promise.all([
-      loadHost(orgId, tool.integrationId),
-      domainsOf(orgId),
-    ])
+    const host = await loadHost(orgId, tool.integrationId)
     if (host === null || !host.isEnabled) {
       return { ...failed('error', 'its integration is disabled'), arguments: args }
     }
     const redact = makeRedact(Object.values(host.credentials))
-    const sent = await send(tool.httpConfig, host, domains, invocation, runId)
+    const sent = await send(tool.httpConfig, host, invocation, runId)
     const result = sent.kind === 'problem' ? sent.result : toResult(sent.answer, redact)
     return { ...result, arguments: redact.json(args) }
   }
@@ -65,7 +60,6 @@ export function makeCall({ egress, loadHost, domainsOf, userAgent }: CallDeps) {
   async function send(
     config: HttpConfig,
     host: ToolHost,
-    domains: readonly string[] | null,
     invocation: CheckedInvocation,
     runId: string,
   ): Promise<{ kind: 'problem'; result: CallResult } | { kind: 'sent'; answer: EgressResult }> {
@@ -75,7 +69,7 @@ export function makeCall({ egress, loadHost, domainsOf, userAgent }: CallDeps) {
       return problem(failed('error', `its integration has no ${missing} any more`))
     }
     const { orgId } = invocation
-    const { network } = host
+    const { network, domains } = host
     const url = fillUrl(config, host, invocation.args)
     const verdict = egress.judge(url, { orgId, network, domains })
     if (!verdict.isAllowed) return problem(failed('blocked', `the URL ${verdict.reason}`))

@@ -15,7 +15,7 @@ beforeAll(async () => {
      values ('generic-webhook', 'Webhook', '', '{}')`,
   )
   const builtins = makeBuiltins({ now: () => new Date(), searchMessages: async () => [] })
-  catalog = makeCatalog({ inOrg: database.inOrg, builtins })
+  catalog = makeCatalog({ ...database, builtins })
 })
 afterAll(() => database[Symbol.asyncDispose]())
 beforeEach(async () => {

@@ -1,7 +1,7 @@
-import { and, asc, eq, isNull, or, type SQL, sql } from 'drizzle-orm'
+import { and, asc, eq, isNull } from 'drizzle-orm'
 import { TOOL_NAME } from '../core/tool-name.ts'
 import { externalToolDefinitions, orgIntegrations } from '../db/schema.ts'
-import type { InOrg } from '../db/tenants.ts'
+import type { InOrg, ReadInOrg } from '../db/tenants.ts'
 import type { JsonSchema } from './args.ts'
 import type { BuiltinTool } from './builtins.ts'
 import { type HttpConfig, httpConfigSchema } from './http-config.ts'
@@ -32,6 +32,7 @@ export type RunnableTool =
 
 interface CatalogDeps {
   readonly inOrg: InOrg
+  readonly readInOrg: ReadInOrg
   readonly builtins: readonly BuiltinTool[]
 }
 
@@ -48,15 +49,30 @@ const isListed = (orgId: string) =>
     isNull(orgIntegrations.deletedAt),
   )
 
+/** What could be meant by a name: one row or two. */
+const NAMED = `
+select
+  t.id, t.name, t.wire_name as "wireName", t.integration_id as "integrationId",
+  t.args_schema as "argsSchema", t.http_config as "httpConfig", t.rate_limit as "rateLimit"
+from patchbay.external_tool_definitions as t
+join patchbay.org_integrations as i on i.org_id = t.org_id and i.id = t.integration_id
+where t.org_id = $1 and (t.wire_name = $2 or lower(t.name) = $3)
+  and t.is_enabled and i.is_enabled and i.deleted_at is null`
+
+type NamedRow = Pick<
+  typeof externalToolDefinitions.$inferSelect,
+  'id' | 'name' | 'wireName' | 'integrationId' | 'argsSchema' | 'httpConfig' | 'rateLimit'
+>
+
 /** What an org's assistant may call: the built-in tools and those of its enabled integrations, always in the same order. */
-export function makeCatalog({ inOrg, builtins }: CatalogDeps) {
-  const externalOf = (orgId: string, isWanted?: SQL) =>
+export function makeCatalog({ inOrg, readInOrg, builtins }: CatalogDeps) {
+  const externalOf = (orgId: string) =>
     inOrg(orgId, (tx) =>
       tx
         .select({ tool: externalToolDefinitions })
         .from(externalToolDefinitions)
         .innerJoin(orgIntegrations, ofItsIntegration)
-        .where(and(isListed(orgId), isWanted))
+        .where(isListed(orgId))
         .orderBy(asc(externalToolDefinitions.name)),
     )
 
@@ -104,16 +120,11 @@ export function makeCatalog({ inOrg, builtins }: CatalogDeps) {
      */
     async find(orgId: string, wanted: string): Promise<RunnableTool | null> {
       if (!TOOL_NAME.test(wanted)) return null
-      const external = await externalOf(
-        orgId,
-        or(
-          eq(externalToolDefinitions.wireName, wanted),
-          sql`lower(${externalToolDefinitions.name}) = ${wanted.toLowerCase()}`,
-        ),
-      )
+      const named = [orgId, wanted, wanted.toLowerCase()]
+      const external = await readInOrg<NamedRow>(orgId, NAMED, named)
       const [best] = [
         ...builtins.map((tool) => ({ kind: 'builtin' as const, tool })),
-        ...external.map(({ tool }) => ({ kind: 'external' as const, tool })),
+        ...external.map((tool) => ({ kind: 'external' as const, tool })),
       ]
         .map((candidate) => ({ candidate, rank: rankOf(candidate.tool, wanted) }))
         .filter(({ rank }) => rank < NO_MATCH)

@@ -19,6 +19,7 @@ const HOST: ToolHost = {
   network: 'public',
   config: { project: 'PB' },
   credentials: { token: 'secret' },
+  domains: null,
 }
 const INPUT: ToolInput = {
   name: 'jira.createIssue',

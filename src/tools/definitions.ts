@@ -54,6 +54,8 @@ export interface ToolHost {
   readonly network: 'public' | 'internal'
   readonly config: Readonly<Record<string, unknown>>
   readonly credentials: Readonly<Record<string, string>>
+  /** The org's own list of hosts; null: it has none. */
+  readonly domains: readonly string[] | null
 }
 
 export type UrlJudge = (

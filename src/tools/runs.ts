@@ -26,7 +26,7 @@ export function makeRuns({ inOrg, invoke, emit, audit }: RunsDeps) {
   /** Writes the run and its event in the given transaction. */
   async function record(tx: DbTx, run: FinishedRun): Promise<void> {
     const { outcome, durationMs, error, tool } = run
-    await tx.insert(toolRuns).values({
+    const written = tx.insert(toolRuns).values({
       id: run.id,
       orgId: run.orgId,
       tool,
@@ -42,13 +42,14 @@ export function makeRuns({ inOrg, invoke, emit, audit }: RunsDeps) {
       result: run.result === null ? null : cut(JSON.stringify(run.result) ?? 'null'),
       error: error === null ? null : cut(error),
     })
-    await emit(tx, {
+    const told = emit(tx, {
       orgId: run.orgId,
       conversationId: run.conversationId ?? undefined,
       ...(outcome === 'success'
         ? { type: 'tool.exec.success', data: { tool, runId: run.id, durationMs } }
         : { type: 'tool.exec.error', data: { tool, runId: run.id, error: error ?? outcome } }),
     })
+    await sendTogether([written, told])
   }
 
   return {
@@ -62,10 +63,12 @@ export function makeRuns({ inOrg, invoke, emit, audit }: RunsDeps) {
     async execute(invocation: Invocation, by: Actor): Promise<{ runId: string; result: unknown }> {
       const run = await invoke(invocation)
       await inOrg(run.orgId, async (tx) => {
-        await record(tx, run)
         const { id, orgId, tool, host, outcome } = run
         const detail = { tool, host, outcome }
-        await audit({ orgId, by, action: 'tool.ran', target: id, detail }, tx)
+        await sendTogether([
+          record(tx, run),
+          audit({ orgId, by, action: 'tool.ran', target: id, detail }, tx),
+        ])
       })
       if (run.outcome === 'success') return { runId: run.id, result: run.result }
       const code = run.outcome === 'timeout' ? 'TOOL_TIMEOUT' : 'TOOL_FAILED'
@@ -73,6 +76,20 @@ export function makeRuns({ inOrg, invoke, emit, audit }: RunsDeps) {
         members: { runId: run.id },
       })
     },
+  }
+}
+
+/**
+ * Statements of one transaction that do not need each other's answers share a round trip. Ends when all have, also where one
+ * fails: none may come after the transaction's end. Throws what failed first; the others failed with it.
+ */
+async function sendTogether(statements: readonly PromiseLike<unknown>[]): Promise<void> {
+  // A statement of the query builder is sent by each `then`, so it gets one.
+  const sent = statements.map((statement) => Promise.resolve(statement))
+  try {
+    await Promise.all(sent)
+  } finally {
+    await Promise.allSettled(sent)
   }
 }
 
