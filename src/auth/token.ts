@@ -70,14 +70,25 @@ function makeVerify({ keys, issuer, audience, type }: TokenOptions): Verify {
     return async (token, now) =>
       (await jwtVerify(token, keyOf, { ...rules, currentDate: now })).payload
   }
-  const key = new TextEncoder().encode(keys.reveal())
+  const bytes = new TextEncoder().encode(keys.reveal())
+  const hmac = { name: 'HMAC', hash: 'SHA-256' }
+  // Once: jose would make the key anew for each token.
+  const key = lazily(() => crypto.subtle.importKey('raw', bytes, hmac, false, ['verify']))
   const rules = { ...checks, algorithms: ['HS256'] }
   const keyOf = (header: JWTHeaderParameters) => {
     refuseExtensions(header)
-    return key
+    return key()
   }
   return async (token, now) =>
     (await jwtVerify(token, keyOf, { ...rules, currentDate: now })).payload
+}
+
+function lazily<Value>(make: () => Promise<Value>): () => Promise<Value> {
+  let made: Promise<Value> | null = null
+  return () => {
+    made ??= make()
+    return made
+  }
 }
 
 /** `crit` demands what is not done here (RFC 7515 §4.1.11). `jku`, `jwk`, `x5u` and `x5c` are not looked at by anybody. */
