@@ -88,7 +88,7 @@ describe('every answer has the headers of a careful server, and no stack', () =>
     expect(lastLine(api)).toMatchObject({
       msg: 'request.broke',
       request_id: answer.headers.get('x-request-id'),
-      err: { cause: { code: '42P01' } },
+      err: { code: '42P01' },
     })
   })
 
