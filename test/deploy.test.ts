@@ -122,10 +122,13 @@ describe('the manifests', () => {
   test('give both the time to stop that the composition gives, and memory beyond what is held', () => {
     const compose = readFileSync('docker-compose.yml', 'utf8')
     const graceS = Number(/stop_grace_period: (\d+)s/.exec(compose)?.[1])
-    for (const name of ['patchbay-api', 'patchbay-worker']) {
+    for (const [name, held] of [
+      ['patchbay-api', '256Mi'],
+      ['patchbay-worker', '320Mi'],
+    ] as const) {
       const { pod, container: only } = podsOf(name)
       expect(pod.terminationGracePeriodSeconds).toBe(graceS)
-      expect(only.resources.requests.memory).toBe('256Mi')
+      expect(only.resources.requests.memory).toBe(held)
       expect(only.resources.limits).toEqual({ memory: '512Mi' })
     }
   })
