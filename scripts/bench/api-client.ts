@@ -1,7 +1,7 @@
 import { SignJWT } from 'jose'
 import { Pool } from 'undici'
 import { ORG } from './body.ts'
-import type { Database } from './database.ts'
+import type { EmptyDatabase } from './databases.ts'
 
 const USER = 'bench'
 
@@ -34,7 +34,7 @@ export function openClient(origin: string, headers: Readonly<Record<string, stri
 
 /** What an admin of these orgs sends with each request. */
 export async function adminHeaders(
-  database: Database,
+  database: EmptyDatabase,
   orgIds: readonly string[] = [ORG],
 ): Promise<Record<string, string>> {
   await database.pool.query(
@@ -46,6 +46,6 @@ export async function adminHeaders(
     .setSubject(USER)
     .setIssuedAt()
     .setExpirationTime('1h')
-    .sign(new TextEncoder().encode(database.secrets.AUTH_JWT_SECRET))
+    .sign(new TextEncoder().encode(database.jwtSecret))
   return { authorization: `Bearer ${token}` }
 }

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { migrate } from '../../src/db/migrate.ts'
+import { openPool } from '../../src/db/pool.ts'
+import type { Stage } from './part.ts'
 
 /** What is in a database, besides its rows. */
 export interface Contents {
@@ -27,31 +29,26 @@ export interface Templates {
   readonly copy: (name: string, fill: Fill) => Promise<Database>
 }
 
-interface Template extends Contents {
-  readonly login: string
+/** It owns a database of its own name. */
+interface Login {
+  readonly name: string
   readonly password: string
-  readonly database: string
+}
+
+interface Template extends Contents {
+  readonly login: Login
 }
 
 export function makeTemplates(serverUrl: string, newName: (of: string) => string): Templates {
   const made = new Map<string, Promise<Template>>()
 
   async function make(fill: Fill): Promise<Template> {
-    const database = newName('template')
-    const password = randomBytes(12).toString('hex')
+    const { login, urls } = await createMigrated(serverUrl, newName('template'))
     const masterKey = randomBytes(32).toString('base64')
-    await asAdmin(
-      serverUrl,
-      `create role ${database} login createrole password '${password}'`,
-      `create database ${database} owner ${database}`,
-    )
-    const template = { login: database, password, database }
-    const urls = urlsOf(serverUrl, template, database)
-    await migrate(urls.url)
     const secrets = await fill(urls, masterKey)
     // Copies start with statistics, and with nothing that autovacuum has to do.
     await asAdmin(urls.adminUrl, 'vacuum analyze')
-    return { ...template, masterKey, secrets }
+    return { login, masterKey, secrets }
   }
 
   return {
@@ -62,34 +59,83 @@ export function makeTemplates(serverUrl: string, newName: (of: string) => string
       const database = newName('bench')
       await asAdmin(
         serverUrl,
-        `create database ${database} template ${template.database} owner ${template.login} strategy file_copy`,
+        `create database ${database} template ${template.login.name} owner ${template.login.name} strategy file_copy`,
       )
       const { masterKey, secrets } = template
       return {
-        ...urlsOf(serverUrl, template, database),
+        ...urlsOf(serverUrl, template.login, database),
         masterKey,
         secrets,
-        [Symbol.asyncDispose]: () => asAdmin(serverUrl, `drop database ${database} with (force)`),
+        [Symbol.asyncDispose]: async () => {
+          await asAdmin(serverUrl, `drop database ${database} with (force)`)
+        },
       }
     },
   }
 }
 
-function urlsOf(serverUrl: string, template: Pick<Template, 'login' | 'password'>, name: string) {
+/** A database without rows, for parts that bring their own. Dropped when it is disposed of. */
+export interface EmptyDatabase extends AsyncDisposable {
+  readonly url: string
+  /** As its owner. */
+  readonly pool: pg.Pool
+  readonly masterKey: string
+  readonly jwtSecret: string
+}
+
+export async function openDatabase(
+  { serverUrl, newName }: Pick<Stage, 'serverUrl' | 'newName'>,
+  of: string,
+  { connections = 4 }: { readonly connections?: number } = {},
+): Promise<EmptyDatabase> {
+  const name = newName(of)
+  const { url } = (await createMigrated(serverUrl, name)).urls
+  const onError = () => undefined
+  const pool = openPool({ url, max: connections, applicationName: 'bench', onError })
+  return {
+    url,
+    pool,
+    masterKey: randomBytes(32).toString('base64'),
+    jwtSecret: randomBytes(32).toString('hex'),
+    [Symbol.asyncDispose]: async () => {
+      await pool.end()
+      await asAdmin(serverUrl, `drop database ${name} with (force)`)
+    },
+  }
+}
+
+async function createMigrated(serverUrl: string, name: string) {
+  const login = { name, password: randomBytes(12).toString('hex') }
+  await asAdmin(
+    serverUrl,
+    `create role ${name} login createrole password '${login.password}'`,
+    `create database ${name} owner ${name}`,
+  )
+  const urls = urlsOf(serverUrl, login, name)
+  await migrate(urls.url)
+  return { login, urls }
+}
+
+function urlsOf(serverUrl: string, login: Login, name: string) {
   const admin = new URL(serverUrl)
   admin.pathname = `/${name}`
   const owner = new URL(admin)
-  owner.username = template.login
-  owner.password = template.password
+  owner.username = login.name
+  owner.password = login.password
   return { url: owner.href, adminUrl: admin.href }
 }
 
-/** Each statement in a transaction of its own. */
-export async function asAdmin(url: string, ...statements: readonly string[]): Promise<void> {
+/** Each statement in a transaction of its own. @returns the rows of the last one */
+export async function asAdmin<Row extends pg.QueryResultRow>(
+  url: string,
+  ...statements: readonly string[]
+): Promise<Row[]> {
   const client = new pg.Client(url)
   await client.connect()
   try {
-    for (const statement of statements) await client.query(statement)
+    let rows: Row[] = []
+    for (const statement of statements) rows = (await client.query<Row>(statement)).rows
+    return rows
   } finally {
     await client.end()
   }

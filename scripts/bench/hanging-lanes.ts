@@ -6,7 +6,7 @@ import { sealContext } from '../../src/integrations/subscription.ts'
 import { openKeyring } from '../../src/security/keyring.ts'
 import { makeLocalWrapper } from '../../src/security/local-wrapper.ts'
 import { newSigningSecret } from '../../src/security/signature.ts'
-import type { Database } from './database.ts'
+import type { EmptyDatabase } from './databases.ts'
 
 const ORGS = 10
 const TYPE = 'bench.hang'
@@ -24,13 +24,13 @@ from i, unnest($3::uuid[], $4::text[], $5::bytea[]) as lane (id, url, secrets)`
  * half a minute for ten thousand; what is sealed is sealed by the product.
  */
 export async function addHangingLanes(
-  { pool, secrets }: Database,
+  { pool, masterKey }: EmptyDatabase,
   lanes: number,
   urls: readonly string[],
 ): Promise<void> {
   const newId = makeNewId({ nowMs: Date.now, randomBytes })
   const keyring = await openKeyring({
-    wrapper: makeLocalWrapper('MASTER_KEY', () => [new Secret(secrets.MASTER_KEY)]),
+    wrapper: makeLocalWrapper('MASTER_KEY', () => [new Secret(masterKey)]),
     store: makeDataKeyStore(pool),
     newId,
   })
@@ -49,7 +49,7 @@ export async function addHangingLanes(
 }
 
 /** Of each of these lanes so many deliveries become owed. */
-export async function oweHangingLanes({ pool }: Database, each: number): Promise<void> {
+export async function oweHangingLanes({ pool }: EmptyDatabase, each: number): Promise<void> {
   await pool.query(
     `select patchbay.emit_event(org, $2, '{}') from unnest($1::text[]) as org, generate_series(1, $3)`,
     [Array.from({ length: ORGS }, (_, org) => nameOf(org)), TYPE, each],

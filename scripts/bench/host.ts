@@ -1,5 +1,5 @@
 import type { Order, Times } from './children/host.ts'
-import { type Database, openDatabase } from './database.ts'
+import { type EmptyDatabase, openDatabase } from './databases.ts'
 import { subscribeLanes } from './lanes.ts'
 import type { Stage } from './part.ts'
 import { startChild } from './processes.ts'
@@ -9,7 +9,7 @@ export const PLAIN_TABLE =
   'create table public.plain_events (like patchbay.outbox_events including all)'
 
 export interface Host {
-  readonly database: Database
+  readonly database: EmptyDatabase
   readonly run: (order: Order) => Promise<Times>
 }
 
@@ -31,7 +31,7 @@ export async function openHost(
   const url = `http://127.0.0.1:${(await child.message).port}`
   await subscribeLanes({
     url: database.url,
-    masterKey: database.secrets.MASTER_KEY,
+    masterKey: database.masterKey,
     lanes: 1,
     base: url,
   })

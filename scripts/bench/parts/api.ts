@@ -1,9 +1,10 @@
 import { adminHeaders, type Client, openClient } from '../api-client.ts'
 import { ORG } from '../body.ts'
-import { openDatabase, startProduct } from '../database.ts'
+import { openDatabase } from '../databases.ts'
 import { BIG_ORG, fillHistory, NARROW_ORG, subscriptionsOf } from '../history-rows.ts'
 import type { Part, Result, Stage } from '../part.ts'
 import { quantile } from '../quantile.ts'
+import { startProduct } from '../workers.ts'
 
 const FEW = 10_000
 

@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { emit } from '../../../src/outbox/emit.ts'
 import { EVENT_DATA, laneType, ORG } from '../body.ts'
-import { asAdmin, openDatabase } from '../database.ts'
+import { asAdmin, openDatabase } from '../databases.ts'
 import { PLAIN_TABLE } from '../host.ts'
 import type { Part, Result, Stage } from '../part.ts'
 import { median } from '../quantile.ts'

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import type { Times } from '../children/host.ts'
-import { startProduct } from '../database.ts'
 import { addHangingLanes, oweHangingLanes } from '../hanging-lanes.ts'
 import { openHost } from '../host.ts'
 import type { Part, Result, Stage } from '../part.ts'
 import { startChild } from '../processes.ts'
 import { quantile } from '../quantile.ts'
+import { startProduct } from '../workers.ts'
 
 const PER_SECOND = 50
 /** More than one, because to one origin a process keeps few connections. */

@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openEmbedded } from '../../../src/db/embedded.ts'
-import { asAdmin, openDatabase, startProduct } from '../database.ts'
+import { asAdmin, openDatabase } from '../databases.ts'
 import type { Part, Result, Stage } from '../part.ts'
+import { startProduct } from '../workers.ts'
 
 /**
  * What a worker asks of Postgres while nothing happens, pg-boss's statements included. On a server of its own, because
@@ -57,12 +58,12 @@ interface Calls {
 /** Counted from another database, so that the count is none of them. */
 async function countCalls(serverUrl: string, databaseUrl: string): Promise<Calls> {
   const name = new URL(databaseUrl).pathname.slice(1)
-  const { rows } = await asAdmin(
+  const [counted] = await asAdmin<Calls>(
     serverUrl,
     `select sum(s.calls)::int as "all", coalesce(sum(s.calls) filter (where s.query like '%pgboss%'), 0)::int as "ofJobs"
      from pg_stat_statements as s
      join pg_database as d on d.oid = s.dbid
      where d.datname = '${name}'`,
   )
-  return rows[0]
+  return counted ?? { all: 0, ofJobs: 0 }
 }

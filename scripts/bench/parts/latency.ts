@@ -1,8 +1,8 @@
 import type { Times } from '../children/host.ts'
-import { startProduct } from '../database.ts'
 import { openHost } from '../host.ts'
 import type { Part, Result, Stage } from '../part.ts'
 import { median, quantile } from '../quantile.ts'
+import { startProduct } from '../workers.ts'
 
 const PER_SECOND = 200
 const QUANTILES = [0.5, 0.99] as const

@@ -2,7 +2,7 @@ import { makeDb } from '../../../src/db/pool.ts'
 import { findApiRole, type InOrg, openTenants } from '../../../src/db/tenants.ts'
 import { fillBothOrgs, HISTORY_ASKS, isDearer, pagesOf } from '../../../test/plans/history.ts'
 import { fillHot, HOT_STATEMENTS, planProblem } from '../../../test/plans/hot.ts'
-import { openDatabase } from '../database.ts'
+import { openDatabase } from '../databases.ts'
 import type { Part, Result, Stage } from '../part.ts'
 
 /** The plan tests of `npm test`, at a million rows. */

@@ -1,9 +1,10 @@
 import { adminHeaders, openClient } from '../api-client.ts'
 import { ORG } from '../body.ts'
-import { openDatabase, startProduct } from '../database.ts'
+import { openDatabase } from '../databases.ts'
 import type { Part, Result, Stage } from '../part.ts'
 import { startChild } from '../processes.ts'
 import { median } from '../quantile.ts'
+import { startProduct } from '../workers.ts'
 
 const TOOL_MS = 50
 const ARGS = { project: 'bench', title: 'Something is wrong', labels: ['one', 'two'] }
