@@ -44,14 +44,14 @@ async function listenOnce(signal: AbortSignal, options: ListenerOptions): Promis
     connectionTimeoutMillis: 5000,
     keepAlive: true,
   })
-  const broken = new Promise<void>((done) => {
-    client.once('end', done)
-    client.on('error', (error) => {
-      options.onError(error)
-      done()
-    })
-    signal.addEventListener('abort', () => done(), { once: true })
+  const { promise: broken, resolve } = Promise.withResolvers<void>()
+  const end = () => resolve()
+  client.once('end', end)
+  client.on('error', (error) => {
+    options.onError(error)
+    end()
   })
+  signal.addEventListener('abort', end)
   client.on('notification', options.onNotice)
   try {
     await client.connect()
@@ -63,4 +63,5 @@ async function listenOnce(signal: AbortSignal, options: ListenerOptions): Promis
   }
   // Of a connection that is broken nothing else is to be had.
   await client.end().catch(() => undefined)
+  signal.removeEventListener('abort', end)
 }

@@ -73,7 +73,8 @@ const FIRST_IN_LINE = `
  * - A lane with a rate gives as many as it has moments in the next half second, and each row the moment that is its own:
  *   the moments are taken from the lane's row, so all workers together keep the rate.
  *
- * Rows are leased by their place in the table (`ctid`): they are locked, so nobody moves them in between.
+ * Rows are leased by their place in the table (`ctid`): they are locked, so nobody moves them in between. One that somebody
+ * moved just before it was locked is left for the next claim.
  *
  * `offset 0` and `any (array(…))` keep the planner to look-ups by index, whatever it guesses a parameter's limit to be.
  */

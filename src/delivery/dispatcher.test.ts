@@ -158,6 +158,67 @@ test('while lanes that hang have their part of the slots, claims go past lanes t
   expect(claims.map(({ unprovenSlots }) => unprovenSlots)).toEqual([1, 1, 1, 0, 0, 0])
 })
 
+describe('who asks', () => {
+  /** Nothing is looked at by itself within a test's time. */
+  const patient = { ...QUIET, pollMs: 60_000 }
+
+  async function runWhile(
+    deps: DispatcherDeps,
+    work: (drain: () => Promise<void>) => Promise<void>,
+  ) {
+    const stop = new AbortController()
+    const dispatcher = makeDispatcher(deps)
+    const running = dispatcher.run(stop.signal)
+    await sleep(20)
+    await work(() => dispatcher.drain(60_000))
+    stop.abort()
+    await running
+  }
+
+  test('has what the relay finds sent at once, and is told when nothing is due any more', async () => {
+    let pending = 0
+    let ready = 0
+    const claims: number[] = []
+    const deps: DispatcherDeps = {
+      ...patient,
+      relay: async () => {
+        const deliveries = pending
+        await sleep(20)
+        ready += deliveries
+        pending = 0
+        return { events: deliveries, deliveries }
+      },
+      claim: async () => {
+        claims.push(ready)
+        ready = 0
+        return NOTHING
+      },
+    }
+    await runWhile(deps, async (drain) => {
+      pending = 3
+      await drain()
+    })
+    expect(claims).toContain(3)
+    expect(pending + ready).toBe(0)
+  })
+
+  test('has the lanes looked at, though the relay finds nothing', async () => {
+    let claims = 0
+    const deps: DispatcherDeps = {
+      ...patient,
+      claim: async () => {
+        claims += 1
+        return NOTHING
+      },
+    }
+    await runWhile(deps, async (drain) => {
+      const before = claims
+      await drain()
+      expect(claims).toBeGreaterThan(before)
+    })
+  })
+})
+
 test('nothing is started after the end, though a step breaks while a claim is under way', async () => {
   const stop = new AbortController()
   let isOver = false
