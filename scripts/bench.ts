@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { BODY_BYTES } from './bench/body.ts'
 import { describeMachine, measureLoad } from './bench/machine.ts'
-import { type Options, parseOptions } from './bench/options.ts'
+import { OptionError, type Options, parseOptions } from './bench/options.ts'
 import type { Part, Result } from './bench/part.ts'
 import { apiPart } from './bench/parts/api.ts'
 import { backlogPart } from './bench/parts/backlog.ts'
@@ -110,8 +110,8 @@ async function main(options: Options, signal: AbortSignal): Promise<boolean> {
 function choose(parts: readonly Part[], only: readonly string[] | null): readonly Part[] {
   const unknown = only?.find((name) => parts.every((part) => part.name !== name))
   if (unknown !== undefined) {
-    throw new Error(
-      `--only: no part is called ${unknown}; ${parts.map(({ name }) => name).join(', ')}`,
+    throw new OptionError(
+      `--only: no part is called ${unknown}; there are ${parts.map(({ name }) => name).join(', ')}`,
     )
   }
   return only === null ? parts : parts.filter((part) => only.includes(part.name))
@@ -176,4 +176,10 @@ const stopping = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
   process.once(name, () => stopping.abort(new Error(`stopped by ${name}`)))
 }
-process.exitCode = (await main(parseOptions(process.argv.slice(2)), stopping.signal)) ? 0 : 1
+try {
+  process.exitCode = (await main(parseOptions(process.argv.slice(2)), stopping.signal)) ? 0 : 1
+} catch (error) {
+  if (!(error instanceof OptionError)) throw error
+  console.error(error.message)
+  process.exitCode = 2
+}

@@ -19,8 +19,22 @@ export interface Options {
 const FULL = { deliveries: '40000', lanes: '1,20,2000,20000', 'warm-up': '8000', repeat: '3' }
 const QUICK = { deliveries: '3000', lanes: '1,20', 'warm-up': '1000', repeat: '1' }
 
-/** @throws Error that says which option is wrong */
+/** An option is wrong, for a reason that who typed it can mend. */
+export class OptionError extends Error {
+  override readonly name = 'OptionError'
+}
+
+/** @throws OptionError that says which option is wrong */
 export function parseOptions(args: readonly string[]): Options {
+  try {
+    return readOptions(args)
+  } catch (error) {
+    // What Node's parser does not know it says as a TypeError.
+    throw error instanceof TypeError ? new OptionError(error.message) : error
+  }
+}
+
+function readOptions(args: readonly string[]): Options {
   const { values: given } = parseArgs({
     args: [...args],
     options: {
@@ -56,5 +70,5 @@ export function parseOptions(args: readonly string[]): Options {
 function positive(name: string, text: string): number {
   const number = Number(text)
   if (Number.isInteger(number) && number > 0) return number
-  throw new Error(`--${name}: ${text} is not a whole number over 0`)
+  throw new OptionError(`--${name}: ${text} is not a whole number over 0`)
 }
