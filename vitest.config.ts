@@ -13,6 +13,7 @@ export default defineConfig({
             'src/**/*.test.ts',
             'scripts/**/*.test.ts',
             'test/{architecture,container,deploy}.test.ts',
+            'test/{conformance,doubles}/**/*.test.ts',
           ],
           exclude: ['src/**/*.pg.test.ts'],
         },
