@@ -2,7 +2,10 @@ import { createHmac } from 'node:crypto'
 import { Webhook } from 'standardwebhooks'
 import { describe, expect, test } from 'vitest'
 import {
+  isPlainlySignedByAny,
   isSameText,
+  isSignedByAny,
+  isTimely,
   makeSign,
   newSigningSecret,
   verifyWebhook,
@@ -191,6 +194,67 @@ describe(verifyWebhook, () => {
   )
 })
 
+describe(isSignedByAny, () => {
+  const signedBy = (...secrets: string[]) => ({
+    id: ID,
+    timestamp: String(NOW_S),
+    signatures: makeSign(secrets)(ID, NOW_S, BODY).standard,
+  })
+
+  test('one secret that fits one of the entries is enough', () => {
+    expect(isSignedByAny([SECRET], signedBy(SECRET), BODY)).toBe(true)
+    expect(isSignedByAny([SECRET, OLD_SECRET], signedBy(OLD_SECRET), BODY)).toBe(true)
+    expect(isSignedByAny([OLD_SECRET], signedBy(SECRET, OLD_SECRET), BODY)).toBe(true)
+    expect(isSignedByAny([OLD_SECRET], signedBy(SECRET), BODY)).toBe(false)
+  })
+
+  test('without a secret nothing fits', () => {
+    expect(isSignedByAny([], signedBy(SECRET), BODY)).toBe(false)
+  })
+
+  test('the id, the time and the body are all signed', () => {
+    const good = signedBy(SECRET)
+    expect(isSignedByAny([SECRET], { ...good, id: 'other' }, BODY)).toBe(false)
+    expect(isSignedByAny([SECRET], { ...good, timestamp: `${NOW_S + 1}` }, BODY)).toBe(false)
+    expect(isSignedByAny([SECRET], good, `${BODY} `)).toBe(false)
+  })
+})
+
+describe(isTimely, () => {
+  test('five minutes off is near enough unless another tolerance is asked for', () => {
+    expect([-301, -300, 0, 300, 301].map((offS) => isTimely(`${NOW_S + offS}`, NOW_S))).toEqual([
+      false,
+      true,
+      true,
+      true,
+      false,
+    ])
+    expect(isTimely(`${NOW_S - 10}`, NOW_S, 9)).toBe(false)
+    expect(isTimely('', NOW_S)).toBe(false)
+  })
+})
+
+describe(isPlainlySignedByAny, () => {
+  const plain = makeSign([SECRET])(ID, NOW_S, BODY).plain
+
+  test('any of the secrets is enough', () => {
+    expect(isPlainlySignedByAny([SECRET], plain, BODY)).toBe(true)
+    expect(isPlainlySignedByAny([OLD_SECRET, SECRET], plain, Buffer.from(BODY))).toBe(true)
+    expect(isPlainlySignedByAny([OLD_SECRET], plain, BODY)).toBe(false)
+    expect(isPlainlySignedByAny([], plain, BODY)).toBe(false)
+  })
+
+  test.each([
+    ['of another body', plain, `${BODY} `],
+    ['in upper case', plain.toUpperCase(), BODY],
+    ['that is cut', plain.slice(0, -1), BODY],
+    ['of no length', '', BODY],
+    ['in base64', Buffer.from(plain, 'hex').toString('base64'), BODY],
+  ])('a signature %s does not fit', (_, signature, body) => {
+    expect(isPlainlySignedByAny([SECRET], signature, body)).toBe(false)
+  })
+})
+
 describe('a secret that a missing setting left behind', () => {
   test.each([
     '',
@@ -204,6 +268,9 @@ describe('a secret that a missing setting left behind', () => {
     const forged = createHmac('sha256', key).update(`${ID}.${NOW_S}.${BODY}`).digest('base64')
     const headers = { ...signed([SECRET]), 'webhook-signature': `v1,${forged}` }
     expect(() => verifyWebhook(secret, headers, BODY, { nowS: NOW_S })).toThrow('24 bytes')
+    expect(() => isPlainlySignedByAny([secret], '', BODY)).toThrow('24 bytes')
+    const parts = { id: ID, timestamp: String(NOW_S), signatures: `v1,${forged}` }
+    expect(() => isSignedByAny([secret], parts, BODY)).toThrow('24 bytes')
     expect(() => makeSign([secret])).toThrow('24 bytes')
     expect(() => makeSign([SECRET, secret])).toThrow('24 bytes')
   })

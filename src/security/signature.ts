@@ -81,18 +81,72 @@ export function verifyWebhook(
   const timestamp = headerText(headers, 'webhook-timestamp')
   const signatures = headerText(headers, 'webhook-signature')
   const nowS = options.nowS ?? Date.now() / 1000
-  const toleranceS = options.toleranceS ?? DEFAULT_TOLERANCE_S
-  const isTimely = /^\d{1,12}$/.test(timestamp) && Math.abs(nowS - Number(timestamp)) <= toleranceS
-  if (!isTimely) {
+  if (!isTimely(timestamp, nowS, options.toleranceS)) {
     throw new WebhookVerificationError('webhook-timestamp is not within the tolerance')
   }
+  if (!isSignedBy(key, { id, timestamp, signatures }, rawBody)) {
+    throw new WebhookVerificationError('no signature fits')
+  }
+  return JSON.parse(rawBody.toString())
+}
+
+/** The three headers of Standard Webhooks 1.0, as they came. */
+interface StandardHeaders {
+  readonly id: string
+  readonly timestamp: string
+  /** Entries separated by spaces; those of other schemes than v1 are passed over. */
+  readonly signatures: string
+}
+
+/** Whether `webhook-timestamp` (unix seconds) is near enough, both ways. */
+export function isTimely(
+  timestamp: string,
+  nowS: number,
+  toleranceS: number = DEFAULT_TOLERANCE_S,
+): boolean {
+  return /^\d{1,12}$/.test(timestamp) && Math.abs(nowS - Number(timestamp)) <= toleranceS
+}
+
+/**
+ * Whether any of the secrets made any of the signatures (Standard Webhooks 1.0). Says nothing about the time.
+ *
+ * @throws Error for a secret of under 24 bytes
+ */
+export function isSignedByAny(
+  secrets: readonly string[],
+  headers: StandardHeaders,
+  rawBody: string | Buffer,
+): boolean {
+  return secrets.map(secretBytes).some((key) => isSignedBy(key, headers, rawBody))
+}
+
+/**
+ * Whether any of the secrets made this `X-AI-Chat-Signature`: lower-case hex, over the body alone, the secret's text for the key.
+ *
+ * @throws Error for a secret of under 24 bytes
+ */
+export function isPlainlySignedByAny(
+  secrets: readonly string[],
+  signature: string,
+  rawBody: string | Buffer,
+): boolean {
+  return secrets.some((secret) => {
+    // Throws for one that is none.
+    secretBytes(secret)
+    return isSameText(signature, createHmac('sha256', secret).update(rawBody).digest('hex'))
+  })
+}
+
+function isSignedBy(
+  key: Buffer,
+  { id, timestamp, signatures }: StandardHeaders,
+  rawBody: string | Buffer,
+): boolean {
   const expected = createHmac('sha256', key)
     .update(`${id}.${timestamp}.`)
     .update(rawBody)
     .digest('base64')
-  const isSigned = signatures.split(' ').some((entry) => isSameText(entry, `v1,${expected}`))
-  if (!isSigned) throw new WebhookVerificationError('no signature fits')
-  return JSON.parse(rawBody.toString())
+  return signatures.split(' ').some((entry) => isSameText(entry, `v1,${expected}`))
 }
 
 /** Compares in constant time, whatever the lengths. */
