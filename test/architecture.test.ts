@@ -17,6 +17,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   history: ['core', 'telemetry', 'db'],
   integrations: ['core', 'telemetry', 'db', 'security'],
   providers: ['core', 'telemetry', 'egress', 'security'],
+  inbound: ['core', 'telemetry', 'db', 'security'],
   tools: ['core', 'telemetry', 'db', 'egress', 'security'],
   chat: ['core', 'telemetry', 'db'],
   auth: ['core', 'telemetry', 'db', 'security', 'egress'],
@@ -30,6 +31,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'delivery',
     'history',
     'integrations',
+    'inbound',
     'providers',
     'tools',
     'chat',
@@ -49,6 +51,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'delivery',
     'history',
     'integrations',
+    'inbound',
     'providers',
     'tools',
     'chat',
@@ -87,6 +90,8 @@ const MAY_HAVE: Readonly<Record<string, readonly string[]>> = {
   'src/egress/proxy.ts': ['node:http', 'node:net', 'undici'],
   'src/egress/reach.ts': ['node:net'],
   'src/egress/url.ts': ['node:net'],
+  // Says where modules of one package are, and opens nothing.
+  'src/main.ts': ['node:module'],
   // Listens, and opens nothing.
   'src/http/listen.ts': ['node:http'],
   // Compares addresses.
