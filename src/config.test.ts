@@ -194,6 +194,19 @@ describe('combinations', () => {
   })
 })
 
+test('a Slack app is what its four settings make together, on an address that Slack takes', () => {
+  const app = { SLACK_CLIENT_ID: '1.2', SLACK_CLIENT_SECRET: 'x', SLACK_SIGNING_SECRET: 'y' }
+  expect(problemsOf(app)).toEqual([expect.stringMatching(/^PUBLIC_URL: must be set/)])
+  expect(problemsOf({ ...app, PUBLIC_URL: 'http://patchbay.example.com' })).toEqual([
+    expect.stringMatching(/^PUBLIC_URL: must be https/),
+  ])
+  expect(problemsOf({ PUBLIC_URL: 'https://patchbay.example.com/api' })).toEqual([
+    expect.stringMatching(/^PUBLIC_URL: must have no path/),
+  ])
+  const { PUBLIC_URL } = parseConfig({ ...external, ...app, PUBLIC_URL: 'https://p.example.com/' })
+  expect(PUBLIC_URL).toBe('https://p.example.com')
+})
+
 test('secrets of the configuration do not print', () => {
   const previous = Buffer.alloc(32, 8).toString('base64')
   const config = parseConfig({

@@ -27,6 +27,9 @@ const proxyUrl = z
   .pipe(secretText)
 const port = z.coerce.number('must be a port number').int().min(0).max(65_535)
 const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+const publicUrl = httpUrl
+  .refine((text) => isOrigin(text.replace(/\/$/, '')), 'must have no path and no query')
+  .transform((text) => text.replace(/\/$/, ''))
 const count = (most: number) => z.coerce.number('must be a number').int().min(0).max(most)
 const onOff = z.enum(['on', 'off']).transform((value) => value === 'on')
 
@@ -179,7 +182,9 @@ export const settings = z.object({
     .min(1)
     .max(3650)
     .default(30)
-    .describe('Days that events, the delivery log and tool runs are kept.'),
+    .describe(
+      'Days that events, the delivery log and tool runs are kept, and what apps have sent is known again.',
+    ),
   WORKER_CONCURRENCY: z.coerce
     .number('must be a number')
     .int()
@@ -207,7 +212,7 @@ export const settings = z.object({
   RATE_LIMIT_INTEGRATION: count(1_000_000)
     .default(6000)
     .describe(
-      'Tool runs a minute through one integration, over all processes; 0: as many as come.',
+      'Tool runs a minute through one integration, and requests a minute of its app to us, over all processes; 0: as many as come.',
     ),
   TOOL_CONCURRENCY: z.coerce
     .number('must be a number')
@@ -244,6 +249,30 @@ export const settings = z.object({
     .describe(
       'Origins of web pages that may call the API, each as a browser sends it, like `https://app.example.com`. Unset: none.',
     ),
+  PUBLIC_URL: publicUrl
+    .optional()
+    .describe(
+      'Where apps and browsers reach this API, like `https://patchbay.example.com`: needed to install Slack.',
+    ),
+  SLACK_CLIENT_ID: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Of your Slack app: organizations then install Slack with a click.'),
+  SLACK_CLIENT_SECRET: secretText.optional().describe('Of the same Slack app.'),
+  SLACK_SIGNING_SECRET: secretText
+    .optional()
+    .describe('Of the same Slack app: what Slack sends is checked with it.'),
+  SLACK_API_URL: httpUrl
+    .refine((text) => text.endsWith('/'), 'must end with /')
+    .default('https://slack.com/api/')
+    .describe("Slack's Web API; `https://slack-gov.com/api/` for GovSlack."),
+  SLACK_WEBHOOK_HOSTS: list
+    .default(['hooks.slack.com', 'hooks.slack-gov.com'])
+    .describe('Hosts of incoming webhooks and response URLs of Slack.'),
+  TEAMS_WORKFLOW_HOSTS: list
+    .default(['*.environment.api.powerplatform.com', '*.logic.azure.com'])
+    .describe('Hosts of Teams Workflows URLs; sovereign clouds have others.'),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')
@@ -327,11 +356,29 @@ function combinationProblems(config: Config): string[] {
       'MASTER_KEY: must not be set beside KMS_VAULT_KEY; choose one, and put the other into MASTER_KEY_PREVIOUS',
     )
   }
-  problems.push(...vaultProblems(config))
+  problems.push(...vaultProblems(config), ...slackProblems(config))
   if (config.LLM_BASE_URL !== undefined && config.LLM_MODEL === undefined) {
     problems.push('LLM_MODEL: must be set where LLM_BASE_URL is')
   }
   return problems
+}
+
+/** A Slack app is what these four make together. */
+function slackProblems(config: Config): string[] {
+  const names = ['SLACK_CLIENT_ID', 'SLACK_CLIENT_SECRET', 'SLACK_SIGNING_SECRET'] as const
+  const isMeant = names.some((name) => config[name] !== undefined)
+  if (!isMeant) return []
+  const url = config.PUBLIC_URL
+  if (url?.startsWith('http:') && !isThisMachine(new URL(url).hostname)) {
+    return ['PUBLIC_URL: must be https, or Slack sends nobody back to it']
+  }
+  return [...names, 'PUBLIC_URL' as const]
+    .filter((name) => config[name] === undefined)
+    .map((name) => `${name}: must be set where the Slack app's other settings are`)
+}
+
+function isThisMachine(hostname: string): boolean {
+  return /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)
 }
 
 function vaultProblems(config: Config): string[] {
@@ -346,8 +393,7 @@ function vaultProblems(config: Config): string[] {
   if (username !== '' || search !== '') {
     return ['KMS_VAULT_URL: must have no user and no query; the token is KMS_VAULT_TOKEN']
   }
-  const isHere = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)
-  if (protocol === 'http:' && !isHere && config.EGRESS_HTTP === 'deny') {
+  if (protocol === 'http:' && !isThisMachine(hostname) && config.EGRESS_HTTP === 'deny') {
     return ['KMS_VAULT_URL: must be https, except to this machine (or set EGRESS_HTTP=allow)']
   }
   return []

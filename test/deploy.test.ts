@@ -202,7 +202,7 @@ describe('their settings', () => {
     expect(Object.keys(real)).toEqual(Object.keys(secrets))
     const config = parseConfig({ ...given, ...real })
     const plain = parseConfig({})
-    const meant = Object.keys(given).filter((name) => /^(AUTH|TRUSTED|CORS)_/.test(name))
+    const meant = Object.keys(given).filter((name) => /^(AUTH|TRUSTED|CORS|PUBLIC)_/.test(name))
     for (const name of Object.keys(given).filter((one) => !meant.includes(one))) {
       expect([name, Reflect.get(config, name)]).toEqual([name, Reflect.get(plain, name)])
     }

@@ -1,9 +1,12 @@
 import { execFile } from 'node:child_process'
+import { globSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, normalize } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { API_FAULTS, WEBHOOK_FAULTS } from '../src/providers/slack/answers.ts'
+import { TEAMS_ENDINGS } from '../src/providers/teams/answers.ts'
 import { openTestDatabase, type TestDatabase } from './fixtures/database.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -24,7 +27,7 @@ async function blocksOf(file: string, language: string): Promise<string[]> {
 
 test('every query of docs/sql.md runs', async () => {
   const queries = await blocksOf('docs/sql.md', 'sql')
-  expect(queries).toHaveLength(14)
+  expect(queries).toHaveLength(16)
   for (const query of queries) await database.pool.query(query)
 })
 
@@ -48,4 +51,45 @@ test('the code in the README records its event with its row', async () => {
   )
   expect(rows).toEqual([{ type: 'invoice.created', data: { invoiceId: 'inv-1', total: 120 } }])
   expect((await database.pool.query('select * from invoices')).rows).toHaveLength(1)
+})
+
+test('the guides say what to do about whatever an app refuses for good', async () => {
+  const [slack, teams] = await Promise.all(
+    ['slack', 'teams'].map((app) => readFile(join(root, `docs/apps/${app}.md`), 'utf8')),
+  )
+  const lasting = [...WEBHOOK_FAULTS.values(), ...API_FAULTS.values()].filter(
+    ({ stops }) => stops === 'subscription' || stops === 'integration',
+  )
+  expect(lasting.length).toBeGreaterThan(15)
+  for (const { reason } of lasting) expect(slack).toContain(`| ${reason} |`)
+  // What happened; what to do is said at length.
+  const happened = Object.values(TEAMS_ENDINGS).map((reason) => reason.replace(/:.*/s, ':'))
+  expect(happened).toHaveLength(3)
+  for (const reason of happened) expect(teams).toContain(reason)
+})
+
+test('every link from one document to another leads to a heading that is there', async () => {
+  const files = globSync(['*.md', 'docs/**/*.md'], { cwd: root })
+  const texts = new Map<string, string>()
+  for (const file of files) texts.set(file, await readFile(join(root, file), 'utf8'))
+  const anchorsOf = (text: string) =>
+    [...text.matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
+      title
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N} _-]/gu, '')
+        .replaceAll(' ', '-'),
+    )
+  let links = 0
+  for (const [file, text] of texts) {
+    for (const [, target = '', anchor] of text.matchAll(
+      /\]\(((?:[\w./-]+\.md)?)(?:#([\w-]+))?\)/g,
+    )) {
+      if (target === '' && anchor === undefined) continue
+      const path = target === '' ? file : normalize(join(dirname(file), target))
+      expect([...texts.keys()], `${file} → ${target}`).toContain(path)
+      if (anchor !== undefined) expect(anchorsOf(texts.get(path) ?? ''), file).toContain(anchor)
+      links += 1
+    }
+  }
+  expect(links).toBeGreaterThan(20)
 })

@@ -6,6 +6,10 @@ import { makeDb, openPool } from '../../src/db/pool.ts'
 import type { Egress } from '../../src/egress/egress.ts'
 import { exchange } from '../../src/egress/exchange.ts'
 import { openJobs } from '../../src/jobs/jobs.ts'
+import { genericWebhook } from '../../src/providers/generic-webhook/generic-webhook.ts'
+import { toRegistry } from '../../src/providers/registry.ts'
+import { makeFeatures } from '../../src/service/features.ts'
+import { makeInbound } from '../../src/service/inbound.ts'
 import { runWorker } from '../../src/service/worker.ts'
 import { makeLog } from '../../src/telemetry/log.ts'
 import { plainKeyring } from './plain-keyring.ts'
@@ -66,6 +70,9 @@ const resources = {
   // A worker judges and sends, and nothing else.
   egress: egress as Egress,
   jobs,
+  registry: toRegistry([genericWebhook]),
   newId: makeNewId({ nowMs: Date.now, randomBytes }),
 }
-await runWorker(config, resources, log, stack, stopping.signal)
+const features = makeFeatures(config, resources, log)
+const inbound = makeInbound(resources, features, log, stopping.signal)
+await runWorker(config, { resources, features, inbound }, log, stack, stopping.signal)

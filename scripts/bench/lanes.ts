@@ -7,7 +7,7 @@ import { openPool } from '../../src/db/pool.ts'
 import { findApiRole, openTenants } from '../../src/db/tenants.ts'
 import { makeIntegrations } from '../../src/integrations/integrations.ts'
 import { makeSubscriptions } from '../../src/integrations/subscriptions.ts'
-import { findProvider, getProvider } from '../../src/providers/registry.ts'
+import { genericWebhook } from '../../src/providers/generic-webhook/generic-webhook.ts'
 import { openKeyring } from '../../src/security/keyring.ts'
 import { makeLocalWrapper } from '../../src/security/local-wrapper.ts'
 import { LANES_PER_ORG, laneOrg, laneType, TYPE_OF_ALL } from './body.ts'
@@ -64,17 +64,19 @@ export async function subscribeLanes(options: LanesOptions): Promise<Contents['s
   const wrapper = makeLocalWrapper('MASTER_KEY', () => [new Secret(masterKey)])
   const store = makeDataKeyStore(pool)
   const keyring = isBare ? plainKeyring : await openKeyring({ wrapper, store, newId })
-  const provider = getProvider('generic-webhook')
+  const provider = genericWebhook
   const audit = () => Promise.resolve()
   const mayInstallInternal = () => true
   const integrations = makeIntegrations({
     inOrg,
     readInOrg,
     keyring,
-    findProvider,
+    findProvider: () => provider,
     newId,
     mayInstallInternal,
     audit,
+    nowMs: Date.now,
+    callApp: () => Promise.reject(new Error('the bench calls no app')),
   })
   const subscriptions = makeSubscriptions({
     inOrg,
@@ -98,7 +100,8 @@ export async function subscribeLanes(options: LanesOptions): Promise<Contents['s
   }
   for (let first = 0; first < lanes; first += LANES_PER_ORG) {
     const org = orgOf(first)
-    const { id } = await install(org)
+    const { integration } = await install(org)
+    const { id } = integration
     let next = first
     const end = Math.min(lanes, first + LANES_PER_ORG)
     const subscribe = async () => {

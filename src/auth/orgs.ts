@@ -55,6 +55,12 @@ export function makeOrgs({ db, audit, newId }: OrgsDeps) {
       })
     },
 
+    /** As people know it; its id, where it is gone. */
+    async nameOf(orgId: string): Promise<string> {
+      const [row] = await db.select({ name: orgs.name }).from(orgs).where(eq(orgs.id, orgId))
+      return row?.name ?? orgId
+    },
+
     /** Newest first. */
     async list(page: Page) {
       const rows = await db

@@ -2,6 +2,7 @@ import { and, desc, eq, ilike, lt } from 'drizzle-orm'
 import { type Page, toPage } from '../core/cursor.ts'
 import { invalidField, notFound } from '../core/error.ts'
 import { isUuid } from '../core/id.ts'
+import type { DbTx } from '../db/pool.ts'
 import { conversations, messages } from '../db/schema.ts'
 import type { InOrg } from '../db/tenants.ts'
 
@@ -19,7 +20,21 @@ export interface Message {
   readonly role: 'user' | 'assistant'
   readonly content: string
   readonly model: string | null
+  /** Who wrote it, where that was in an app and not here. */
+  readonly externalUser: { readonly id: string; readonly name: string | null } | null
   readonly createdAt: string
+}
+
+/** What somebody wrote in an app. */
+export interface ExternalMessage {
+  readonly id: string
+  readonly orgId: string
+  readonly conversationId: string
+  readonly content: string
+  /** As runs and events name who it was. */
+  readonly userId: string
+  readonly integrationId: string
+  readonly externalUser: { readonly id: string; readonly name: string | null }
 }
 
 /** The reference host's conversations, scoped to an org. */
@@ -36,6 +51,38 @@ export function makeConversations({ inOrg }: { readonly inOrg: InOrg }) {
 
   return {
     assertExists,
+
+    /** In the caller's transaction. */
+    async begin(tx: DbTx, orgId: string, userId: string, title: string | null): Promise<string> {
+      const [row] = await tx
+        .insert(conversations)
+        .values({ orgId, title, createdBy: userId })
+        .returning({ id: conversations.id })
+      if (row === undefined) throw new Error('insert returned no row')
+      return row.id
+    },
+
+    /** In the caller's transaction. Throws `NOT_FOUND` where the org has no such conversation. */
+    async add(tx: DbTx, message: ExternalMessage): Promise<void> {
+      if (!isUuid(message.conversationId)) throw notFound('conversation')
+      await tx
+        .insert(messages)
+        .values({ ...message, role: 'user' })
+        .catch((error: unknown) => {
+          throw isForeignKeyViolation(error) ? notFound('conversation') : error
+        })
+    },
+
+    /** A message of the org; null where it has none such. */
+    async message(orgId: string, id: string): Promise<Message | null> {
+      const [row] = await inOrg(orgId, (tx) =>
+        tx
+          .select()
+          .from(messages)
+          .where(and(eq(messages.orgId, orgId), eq(messages.id, id))),
+      )
+      return row === undefined ? null : toMessage(row)
+    },
 
     async create(orgId: string, userId: string, title: string | null): Promise<Conversation> {
       if (title?.includes('\0') === true) {
@@ -133,8 +180,15 @@ export function toMessage(row: typeof messages.$inferSelect): Message {
     role: row.role,
     content: row.content,
     model: row.model,
+    externalUser: row.externalUser,
     createdAt: row.createdAt.toISOString(),
   }
+}
+
+/** The conversation was deleted meanwhile, or never was. */
+export function isForeignKeyViolation(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined
+  return cause instanceof Error && 'code' in cause && cause.code === '23503'
 }
 
 function toConversation(row: typeof conversations.$inferSelect): Conversation {

@@ -1,9 +1,10 @@
+import { and, eq } from 'drizzle-orm'
 import { AppError, invalidField, notFound } from '../core/error.ts'
 import { MAX_EVENT_DATA_BYTES } from '../core/event.ts'
-import type { DbTx } from '../db/pool.ts'
+import type { DbTx, Queryable } from '../db/pool.ts'
 import { messages } from '../db/schema.ts'
 import type { InOrg } from '../db/tenants.ts'
-import { type Message, toMessage } from './conversations.ts'
+import { isForeignKeyViolation, type Message, toMessage } from './conversations.ts'
 import type { Model, ModelMessage, ModelTool, ToolAnswer } from './model.ts'
 
 const HISTORY_MESSAGES = 50
@@ -50,14 +51,33 @@ interface TurnDeps<Run extends TurnRun> {
   readonly newId: () => string
 }
 
+/** Where a turn came from, when that was an app. */
+export interface TurnOrigin {
+  readonly integrationId: string
+  readonly user: { readonly id: string; readonly name: string | null }
+  /** The answer goes back to where it was asked, so that the integration's subscriptions are not told of the turn. */
+  readonly isAnsweredThere: boolean
+}
+
 export interface TurnInput {
   readonly orgId: string
   readonly userId: string
   readonly conversationId: string
   readonly content: string
   readonly signal: AbortSignal
+  readonly origin?: TurnOrigin | undefined
+  /** The user's message, where it stands in the conversation already. */
+  readonly saidId?: string | undefined
+  /** What commits or rolls back with the turn. */
+  readonly alongWith?: (tx: DbTx, client: Queryable, turn: CommittedTurn) => Promise<void>
   /** For those who watch the turn while it runs. */
   readonly onProgress?: (progress: TurnProgress) => void
+}
+
+export interface CommittedTurn {
+  readonly eventId: string
+  readonly userMessageId: string
+  readonly assistantMessageId: string
 }
 
 export type TurnProgress =
@@ -93,7 +113,9 @@ export function makeTurn<Run extends TurnRun>(deps: TurnDeps<Run>) {
     if (content.includes('\0')) {
       throw invalidField('content', 'must not have the character U+0000')
     }
-    const past = await deps.history(orgId, conversationId, HISTORY_MESSAGES)
+    const past = (await deps.history(orgId, conversationId, HISTORY_MESSAGES)).filter(
+      ({ id }) => id !== input.saidId,
+    )
     const tools = await deps.listTools(orgId)
     const { runTool, runs, signal, broken } = makeToolbox(deps, input)
     const answer = await deps.model
@@ -145,33 +167,22 @@ function makeToolbox<Run extends TurnRun>(deps: TurnDeps<Run>, input: TurnInput)
 
 async function commit<Run extends TurnRun>(
   deps: TurnDeps<Run>,
-  { orgId, userId, conversationId, content }: TurnInput,
+  input: TurnInput,
   answer: string,
   runs: readonly Run[],
 ): Promise<Turn> {
-  const userMessageId = deps.newId()
+  const { orgId, conversationId, content, origin } = input
+  const userMessageId = input.saidId ?? deps.newId()
   const assistantMessageId = deps.newId()
-  const rows = await deps.inOrg(orgId, async (tx) => {
-    const both = await tx
-      .insert(messages)
-      .values([
-        { id: userMessageId, orgId, conversationId, role: 'user', content, userId },
-        {
-          id: assistantMessageId,
-          orgId,
-          conversationId,
-          role: 'assistant',
-          content: answer,
-          model: deps.model.name,
-        },
-      ])
-      .returning()
-      .catch((error: unknown) => {
-        // The conversation was deleted while the model was thinking.
-        throw isForeignKeyViolation(error) ? notFound('conversation') : error
-      })
+  const rows = await deps.inOrg(orgId, async (tx, client) => {
+    if (origin?.isAnsweredThere === true) await exceptFor(client, origin.integrationId)
+    const both = await writeMessages(tx, input, userMessageId, {
+      id: assistantMessageId,
+      content: answer,
+      model: deps.model.name,
+    })
     for (const run of runs) await deps.recordRun(tx, run)
-    await deps.emit(tx, {
+    const eventId = await deps.emit(tx, {
       orgId,
       type: 'chat.turn.completed',
       conversationId,
@@ -180,9 +191,13 @@ async function commit<Run extends TurnRun>(
         userMessageId,
         model: deps.model.name,
         toolRunIds: runs.map((run) => run.id),
+        ...(origin === undefined
+          ? {}
+          : { via: { integrationId: origin.integrationId, user: origin.user } }),
         content: toEventContent(content, answer),
       },
     })
+    await input.alongWith?.(tx, client, { eventId, userMessageId, assistantMessageId })
     return both
   })
   const [userMessage, assistantMessage] = rows.map(toMessage)
@@ -200,6 +215,48 @@ async function commit<Run extends TurnRun>(
       error,
     })),
   }
+}
+
+/** For what this transaction emits from here on. */
+async function exceptFor(client: Queryable, integrationId: string): Promise<void> {
+  await client.query({
+    text: `select set_config('patchbay.except_for', $1, true)`,
+    values: [integrationId],
+  })
+}
+
+/** @returns the user's message and the assistant's */
+async function writeMessages(
+  tx: DbTx,
+  { orgId, userId, conversationId, content, origin, saidId }: TurnInput,
+  userMessageId: string,
+  answer: { readonly id: string; readonly content: string; readonly model: string },
+) {
+  const said = {
+    id: userMessageId,
+    orgId,
+    conversationId,
+    role: 'user' as const,
+    content,
+    userId,
+    integrationId: origin?.integrationId ?? null,
+    externalUser: origin?.user ?? null,
+  }
+  const answered = { ...answer, orgId, conversationId, role: 'assistant' as const }
+  const written = await tx
+    .insert(messages)
+    .values(saidId === undefined ? [said, answered] : [answered])
+    .returning()
+    .catch((error: unknown) => {
+      // The conversation was deleted while the model was thinking.
+      throw isForeignKeyViolation(error) ? notFound('conversation') : error
+    })
+  if (saidId === undefined) return written
+  const kept = await tx
+    .select()
+    .from(messages)
+    .where(and(eq(messages.orgId, orgId), eq(messages.id, saidId)))
+  return [...kept, ...written]
 }
 
 function toUnavailable(cause: unknown): AppError {
@@ -248,9 +305,4 @@ function toAnswer(run: TurnRun): ToolAnswer {
         ? text
         : `${text.slice(0, MAX_TOOL_ANSWER_CHARS).toWellFormed()}\n[cut: ${text.length} characters in all]`,
   }
-}
-
-function isForeignKeyViolation(error: unknown): boolean {
-  const cause = error instanceof Error ? error.cause : undefined
-  return cause instanceof Error && 'code' in cause && cause.code === '23503'
 }

@@ -7,10 +7,12 @@ export interface Answer {
   readonly retryAfter: string | undefined
   /** The beginning of the body, made printable. */
   readonly snippet: string
+  /** As it came, for those who read it in the app's own format; what a try does not read of it is missing. */
+  readonly body: Buffer
 }
 
 /** What an answer means for a webhook. [Standard Webhooks 1.0: 2xx is success, a redirect is a failure, 410 is goodbye] */
-export function judgeAnswer(answer: Answer, nowMs: number): Outcome {
+export function judgeAnswer(answer: Omit<Answer, 'body'>, nowMs: number): Outcome {
   const { statusCode, snippet } = answer
   if (statusCode >= 200 && statusCode < 300) return { kind: 'delivered', statusCode, snippet }
   if (statusCode === 410) {

@@ -30,6 +30,13 @@ export const EVENT_TYPES: readonly EventTypeEntry[] = [
       userMessageId: id,
       model: z.string(),
       toolRunIds: z.array(id),
+      via: z
+        .object({
+          integrationId: id,
+          user: z.object({ id: z.string(), name: z.string().nullable() }),
+        })
+        .optional()
+        .describe('The app that the user wrote in, and who that is there.'),
       content: z
         .object({ user: z.string(), assistant: z.string() })
         .optional()
@@ -113,6 +120,14 @@ export const EVENT_TYPES: readonly EventTypeEntry[] = [
       failingSince: '2026-01-31T12:00:00.000Z',
       recoveredAt: '2026-01-31T14:30:00.000Z',
     },
+  },
+  {
+    type: 'app.notice',
+    description:
+      'Something for the people of an app, in the channel where they asked. Sent there only.',
+    data: z.object({ text: z.string() }),
+    contentMembers: [],
+    example: { text: 'I could not answer that just now. Please ask again in a few minutes.' },
   },
   {
     type: 'integration.needs_attention',

@@ -8,6 +8,7 @@ export interface StoredSecret {
 /** Each secret that is still valid signs every webhook, so their number is bounded. */
 export const MAX_VALID_SECRETS = 10
 export const MAX_OVERLAP_S = 604_800
+export const DEFAULT_OVERLAP_S = 86_400
 
 export function validSecrets(
   stored: readonly StoredSecret[],

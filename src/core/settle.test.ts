@@ -30,6 +30,26 @@ describe(settle, () => {
     expect(next(2)).toEqual({ kind: 'final' })
   })
 
+  test('what is refused as it is, is not sent again', () => {
+    const consequence = { stops: 'delivery', reason: 'no_text' } as const
+    const settled = settle(scheduled(0), { ...failed, consequence }, SCHEDULE_S, 0.5)
+    expect(settled).toEqual({ kind: 'final' })
+  })
+
+  test.each(['subscription', 'integration'] as const)(
+    'what stops the whole %s loses nothing: the last try is not the last',
+    (stops) => {
+      const refused = { ...failed, consequence: { stops, reason: 'The webhook was removed.' } }
+      const next = (step: number, schedule = SCHEDULE_S) =>
+        settle(scheduled(step), refused, schedule, 0.5)
+      expect(next(0)).toMatchObject({ kind: 'again', spends: true })
+      expect(next(SCHEDULE_S.length)).toMatchObject({ kind: 'again', spends: false })
+      expect(next(0, [])).toMatchObject({ kind: 'again', spends: false })
+      const test = { ...scheduled(0), trigger: 'test' } as const
+      expect(settle(test, refused, SCHEDULE_S, 0.5)).toEqual({ kind: 'final' })
+    },
+  )
+
   test('an empty schedule is a single try', () => {
     expect(settle(scheduled(0), failed, [], 0.5)).toEqual({ kind: 'final' })
   })

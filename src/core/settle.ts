@@ -9,6 +9,9 @@ export type Settlement =
   /** A manual try of a delivery that was owed anyway: the schedule goes on where it stood. */
   | { readonly kind: 'resume' }
 
+/** Until when whatever was refused has been stopped, about: from then on what is owed waits for a person. */
+const HELD_MS = 60_000
+
 interface Tried {
   readonly trigger: Trigger
   /** Waits of the schedule that are spent. */
@@ -46,14 +49,28 @@ export function settle(
       }
     case 'failed':
     case 'throttled': {
+      if (outcome.kind === 'failed' && outcome.consequence?.stops === 'delivery') {
+        return { kind: 'final' }
+      }
       if (tried.trigger === 'manual' || tried.trigger === 'test') {
         return tried.isResumable ? { kind: 'resume' } : { kind: 'final' }
       }
       const waitS = scheduleS[tried.step]
-      if (waitS === undefined) return { kind: 'final' }
+      if (waitS === undefined) {
+        return isHeld(outcome)
+          ? { kind: 'again', afterMs: withJitter(HELD_MS, dice), spends: false }
+          : { kind: 'final' }
+      }
       const askedMs = outcome.kind === 'throttled' ? (outcome.retryAfterMs ?? 0) : 0
       const afterMs = Math.max(withJitter(waitS * 1000, dice), askedMs)
       return { kind: 'again', afterMs, spends: true }
     }
   }
+}
+
+/** Whether the app refuses the subscription or the integration, and not what was sent: that is owed until somebody mends it. */
+function isHeld(outcome: Outcome): boolean {
+  if (outcome.kind !== 'failed') return false
+  const stops = outcome.consequence?.stops
+  return stops === 'subscription' || stops === 'integration'
 }

@@ -2,30 +2,20 @@ import { sql } from 'drizzle-orm'
 import {
   bigint,
   boolean,
-  customType,
   doublePrecision,
   integer,
   json,
   jsonb,
-  pgSchema,
   primaryKey,
   smallint,
   text,
-  timestamp,
   uuid,
 } from 'drizzle-orm/pg-core'
+import { at, bytea, createdAt, id, newId, patchbay } from './columns.ts'
 
-/**
- * What drizzle knows of the database. The migrations are the truth; `schema.pg.test.ts` compares every column here with
- * theirs.
+/*
+ * What drizzle knows of the database. The migrations are the truth; `schema.pg.test.ts` compares every column here with theirs.
  */
-const patchbay = pgSchema('patchbay')
-
-const bytea = customType<{ data: Buffer }>({ dataType: () => 'bytea' })
-const newId = sql`patchbay.new_id()`
-const id = () => uuid('id').primaryKey().default(newId)
-const at = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' })
-const createdAt = () => at('created_at').notNull().defaultNow()
 
 export const orgs = patchbay.table('orgs', {
   id: text('id').primaryKey(),
@@ -97,6 +87,12 @@ export const orgIntegrations = patchbay.table('org_integrations', {
   credentials: bytea('credentials'),
   credentialFields: text('credential_fields').array().notNull().default([]),
   config: jsonb('config').$type<Record<string, unknown>>().notNull().default({}),
+  externalId: text('external_id'),
+  externalName: text('external_name'),
+  disconnectedReason: text('disconnected_reason'),
+  inboundSecrets: bytea('inbound_secrets'),
+  tokenExpiresAt: at('token_expires_at'),
+  refreshingUntil: at('refreshing_until'),
   revision: integer('revision').notNull().default(1),
   createdAt: createdAt(),
   updatedAt: at('updated_at').notNull().defaultNow(),
@@ -113,6 +109,7 @@ export const webhookSubscriptions = patchbay.table('webhook_subscriptions', {
   secrets: bytea('secrets').notNull(),
   isActive: boolean('is_active').notNull().default(true),
   disabledReason: text('disabled_reason'),
+  needsAttention: boolean('needs_attention').notNull().default(false),
   description: text('description'),
   headers: bytea('headers'),
   headerNames: text('header_names').array().notNull().default([]),
@@ -184,6 +181,7 @@ export const outboxEvents = patchbay.table('outbox_events', {
   occurredAt: at('occurred_at').notNull(),
   traceParent: text('trace_parent'),
   onlyFor: uuid('only_for'),
+  exceptFor: uuid('except_for'),
 })
 
 export const outboxPending = patchbay.table('outbox_pending', {
@@ -291,6 +289,52 @@ export const messages = patchbay.table('messages', {
   content: text('content').notNull(),
   userId: text('user_id'),
   model: text('model'),
+  integrationId: uuid('integration_id'),
+  externalUser: jsonb('external_user').$type<{ id: string; name: string | null }>(),
+  createdAt: createdAt(),
+})
+
+export const appInstalls = patchbay.table('app_installs', {
+  hash: bytea('hash').primaryKey(),
+  orgId: text('org_id').notNull(),
+  userId: text('user_id').notNull(),
+  browserHash: bytea('browser_hash').notNull(),
+  expiresAt: at('expires_at').notNull(),
+})
+
+export const appThreads = patchbay.table(
+  'app_threads',
+  {
+    orgId: text('org_id').notNull(),
+    integrationId: uuid('integration_id').notNull(),
+    channel: text('channel').notNull(),
+    conversationId: text('conversation_id').notNull(),
+    thread: text('thread').notNull(),
+    createdAt: createdAt(),
+  },
+  (table) => [
+    primaryKey({
+      columns: [table.orgId, table.integrationId, table.channel, table.conversationId],
+    }),
+  ],
+)
+
+export const inboundEvents = patchbay.table('inbound_events', {
+  id: id(),
+  orgId: text('org_id').notNull(),
+  integrationId: uuid('integration_id').notNull(),
+  key: text('key').notNull(),
+  state: text('state', { enum: ['waiting', 'done', 'failed'] })
+    .notNull()
+    .default('waiting'),
+  payload: bytea('payload'),
+  tries: smallint('tries').notNull().default(0),
+  dueAt: at('due_at').notNull().defaultNow(),
+  leaseToken: uuid('lease_token'),
+  lastError: text('last_error'),
+  conversationId: uuid('conversation_id'),
+  messageId: uuid('message_id'),
+  answerId: uuid('answer_id'),
   createdAt: createdAt(),
 })
 

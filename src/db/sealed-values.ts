@@ -27,6 +27,8 @@ const SUBSCRIPTIONS = {
 /** Every column of the database that holds sealed values. */
 export const SEALED_COLUMNS: readonly SealedColumn[] = [
   { table: 'org_integrations', column: 'credentials', rowKey: ['id'], rowKeyType: 'uuid' },
+  { table: 'org_integrations', column: 'inbound_secrets', rowKey: ['id'], rowKeyType: 'uuid' },
+  { table: 'inbound_events', column: 'payload', rowKey: ['id'], rowKeyType: 'uuid' },
   { ...SUBSCRIPTIONS, column: 'secrets' },
   { ...SUBSCRIPTIONS, column: 'sealed_url' },
   { ...SUBSCRIPTIONS, column: 'headers' },

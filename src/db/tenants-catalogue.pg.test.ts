@@ -66,17 +66,23 @@ describe('the catalogue', () => {
        group by 1`,
       [(await tablesOfOrgs(database.pool)).map(({ name }) => `patchbay.${name}`)],
     )
-    // The hash of an API key is one of 32 random bytes.
+    // The hashes of API keys and of installs are those of 32 random bytes.
     const isOurs = (column: string) =>
       column === 'hash bytea' || / (uuid|bigint|timestamp with time zone)$/.test(column)
     const loose = rows.filter(
       ({ columns }) => columns[0] !== 'org_id text' && !columns.every(isOurs),
     )
-    expect(loose).toEqual([])
+    expect(loose).toEqual([
+      // Wanted: a workspace belongs to one integration of the installation, because its events name nothing else.
+      {
+        key: 'org_integrations.org_integrations_external',
+        columns: ['provider_key text', 'external_id text'],
+      },
+    ])
     expect(rows.length).toBeGreaterThan(20)
   })
 
-  test('begins every unique key with an org or an id, but two: orgs cannot be divided between databases without a place for those', async () => {
+  test('begins every unique key with an org or an id, but four: orgs cannot be divided between databases without a place for those', async () => {
     const { rows } = await database.pool.query(
       `select c.relname as table, coalesce(a.attname::text, 'an expression') as first
        from pg_index as x
@@ -90,6 +96,10 @@ describe('the catalogue', () => {
     expect(rows).toEqual([
       // An API key is found by its hash before anybody knows whose it is.
       { table: 'api_keys', first: 'hash' },
+      // An install is found by its state.
+      { table: 'app_installs', first: 'hash' },
+      // An app's event is brought to the org whose workspace it names.
+      { table: 'org_integrations', first: 'provider_key' },
       // The orgs themselves.
       { table: 'orgs', first: 'id' },
     ])

@@ -2,7 +2,7 @@ import { type Answer, toSnippet } from '../core/answer.ts'
 import type { Outcome } from '../core/delivery.ts'
 import type { EventRecord } from '../core/event.ts'
 import { withoutContent } from '../core/event-types.ts'
-import type { OutgoingMessage } from '../core/provider.ts'
+import type { OutgoingMessage, Sender } from '../core/provider.ts'
 import type { Redact } from '../core/redact.ts'
 import type { Egress } from '../egress/egress.ts'
 import type { EgressResult } from '../egress/exchange.ts'
@@ -11,20 +11,18 @@ import type { UrlVerdict } from '../egress/url.ts'
 import type { Sign } from '../security/signature.ts'
 import type { ClaimedRow } from './claim.ts'
 
-const MAX_ANSWER_BYTES = 16_384
-
 /** A subscription as a try needs it: opened, parsed, ready to send. */
 export interface LaneConfig {
   readonly url: UrlVerdict
   readonly network: Network
-  /** Name, value, … as the org set them. */
+  readonly integrationId: string
+  /** Name, value, … as the org set them, then those of its app. */
   readonly headers: readonly string[]
   readonly sign: Sign
   readonly scheduleS: readonly number[]
   readonly maxAgeS: number | null
   readonly content: 'thin' | 'full'
-  readonly render: (event: EventRecord) => OutgoingMessage
-  readonly judge: (answer: Answer, nowMs: number) => Outcome
+  readonly sender: Pick<Sender, 'render' | 'judge' | 'threadOf' | 'channel' | 'maxAnswerBytes'>
   /** Knows the lane's own secrets: an endpoint that echoes its request does not write them into the history. */
   readonly redact: Redact
 }
@@ -40,7 +38,25 @@ export interface AttemptLimits {
   readonly signal: AbortSignal
 }
 
+/** A conversation in a channel of an app. */
+export interface ThreadPlace {
+  readonly orgId: string
+  readonly integrationId: string
+  readonly channel: string
+  readonly conversationId: string
+}
+
+/** Which thread of a channel a conversation is. */
+export interface Threads {
+  readonly find: (place: ThreadPlace) => Promise<string | null>
+  /** Where it has one by now, that one stays. */
+  readonly remember: (place: ThreadPlace, thread: string) => Promise<void>
+}
+
 interface AttemptDeps {
+  readonly threads: Threads
+  /** A message was delivered and its thread could not be written down: the conversation goes on in another. */
+  readonly onThreadLost: (place: ThreadPlace, error: unknown) => void
   readonly send: Egress['send']
   readonly nowMs: () => number
   readonly timeoutMs: number
@@ -48,7 +64,16 @@ interface AttemptDeps {
 }
 
 /** One try: build, sign, send, judge. Never throws for what the endpoint did. An event that is missing is past its retention. */
-export function makeAttempt({ send, nowMs, timeoutMs, userAgent }: AttemptDeps) {
+export function makeAttempt(deps: AttemptDeps) {
+  const { send, nowMs, timeoutMs, userAgent } = deps
+
+  async function remember(place: ThreadPlace, thread: string | null): Promise<void> {
+    if (thread === null) return
+    await deps.threads.remember(place, thread).catch((error: unknown) => {
+      deps.onThreadLost(place, error)
+    })
+  }
+
   return async function attempt(
     row: ClaimedRow,
     event: EventRecord | undefined,
@@ -69,18 +94,34 @@ export function makeAttempt({ send, nowMs, timeoutMs, userAgent }: AttemptDeps) 
     }
     if (!lane.url.isAllowed) return tried({ kind: 'blocked', error: `the URL ${lane.url.reason}` })
 
-    const message = lane.render(lane.content === 'full' ? event : withoutDetail(event))
+    const { sender } = lane
+    const place = placeOf(event, lane)
+    const thread = place === null ? null : await deps.threads.find(place)
+    const message = sender.render(lane.content === 'full' ? event : withoutDetail(event), thread)
     const result = await send(lane.url.target, lane.network, {
       method: 'POST',
       headers: headersOf(row, event.type, lane, message, Math.floor(nowMs() / 1000), userAgent),
       body: message.body,
       timeoutMs,
-      maxBytes: MAX_ANSWER_BYTES,
+      maxBytes: sender.maxAnswerBytes,
       startByMs,
       signal,
     })
-    return tried(toOutcome(result, lane, nowMs()))
+    if (result.kind !== 'answer') return tried(withoutAnswer(result))
+    const answer = toAnswer(result, lane.redact)
+    const outcome = sender.judge(answer, nowMs())
+    if (place !== null && thread === null && outcome.kind === 'delivered') {
+      await remember(place, sender.threadOf(answer))
+    }
+    return tried(outcome)
   }
+}
+
+function placeOf(event: EventRecord, { sender, integrationId }: LaneConfig): ThreadPlace | null {
+  const { channel } = sender
+  const { orgId, conversationId } = event
+  if (channel === null || conversationId === null) return null
+  return { orgId, integrationId, channel, conversationId }
 }
 
 function withoutDetail(event: EventRecord): EventRecord {
@@ -123,20 +164,22 @@ function snippetOf(body: Buffer, isCut: boolean, redact: Redact): string {
   return toSnippet(isCut ? redact.cutText(text) : redact.text(text), isCut)
 }
 
-function toOutcome(result: EgressResult, lane: LaneConfig, nowMs: number): Outcome {
+type EndpointAnswer = Extract<EgressResult, { kind: 'answer' }>
+
+function toAnswer(result: EndpointAnswer, redact: Redact): Answer {
+  const { statusCode, headers, body, isCut, encoding } = result
+  const retryAfter = headers['retry-after']
+  return {
+    statusCode,
+    retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
+    snippet:
+      encoding === null ? snippetOf(body, isCut, redact) : `(encoded: ${redact.text(encoding)})`,
+    body,
+  }
+}
+
+function withoutAnswer(result: Exclude<EgressResult, EndpointAnswer>): Outcome {
   switch (result.kind) {
-    case 'answer': {
-      const retryAfter = result.headers['retry-after']
-      const answer = {
-        statusCode: result.statusCode,
-        retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
-        snippet:
-          result.encoding === null
-            ? snippetOf(result.body, result.isCut, lane.redact)
-            : `(encoded: ${lane.redact.text(result.encoding)})`,
-      }
-      return lane.judge(answer, nowMs)
-    }
     case 'blocked':
       return { kind: 'blocked', error: result.reason }
     case 'interrupted':

@@ -17,6 +17,7 @@ const QUIET: DispatcherDeps = {
   lanesOf: () => Promise.resolve({ open: new Map(), waiting: new Set() }),
   eventsOf: () => Promise.resolve(new Map()),
   attempt: () => Promise.reject(new Error('nothing is claimed')),
+  follow: () => undefined,
   recorder: { add: () => undefined, unrecorded: () => 0, flush: () => Promise.resolve() },
   random: () => 0,
   log: makeLog('silent'),
@@ -57,8 +58,14 @@ const CONFIG: LaneConfig = {
   scheduleS: [],
   maxAgeS: null,
   content: 'full',
-  render: () => ({ body: '', isSigned: true }),
-  judge: () => ({ kind: 'interrupted', error: 'is not asked for' }),
+  integrationId: 'integration',
+  sender: {
+    channel: null,
+    maxAnswerBytes: 0,
+    render: () => ({ body: '', isSigned: true }),
+    judge: () => ({ kind: 'interrupted', error: 'is not asked for' }),
+    threadOf: () => null,
+  },
   redact: makeRedact([]),
 }
 

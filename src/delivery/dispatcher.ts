@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Outcome } from '../core/delivery.ts'
+import type { Consequence, Outcome } from '../core/delivery.ts'
 import type { EventRecord } from '../core/event.ts'
 import { type Settlement, settle } from '../core/settle.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -59,6 +59,8 @@ export interface DispatcherDeps {
     lane: LaneConfig,
     limits: AttemptLimits,
   ) => Promise<Tried>
+  /** Sees to what an app's refusal means beyond the try; the next try that is refused says it again. */
+  readonly follow: (row: ClaimedRow, lane: LaneConfig, consequence: Consequence) => void
   readonly recorder: {
     readonly add: (record: AttemptRecord) => void
     readonly unrecorded: () => number
@@ -127,6 +129,9 @@ export function makeDispatcher(deps: DispatcherDeps) {
         inFlight.ended(row.subscription_id, row.is_unproven, outcome.kind)
         deps.recorder.add(toRecord(row, outcome, durationMs, lane.scheduleS, deps.random()))
         logAttempt(deps.log, row, outcome, durationMs)
+        if ('consequence' in outcome && outcome.consequence !== undefined) {
+          deps.follow(row, lane, outcome.consequence)
+        }
       })
       // biome-ignore lint/suspicious/noConsole: the last resort when even the log threw
       .catch(console.error)

@@ -3,7 +3,10 @@ import type { Queryable } from '../db/pool.ts'
 export interface LaneRow {
   readonly subscription_id: string
   readonly org_id: string
+  readonly integration_id: string
   readonly provider_key: string
+  /** Of the integration, sealed. */
+  readonly credentials: Buffer | null
   readonly url: string
   readonly sealed_url: Buffer | null
   readonly secrets: Buffer
@@ -19,7 +22,7 @@ export interface LaneRow {
 
 const LANES = `
 select
-  s.id as subscription_id, s.org_id, i.provider_key, s.url, s.sealed_url, s.secrets, s.headers, s.max_age_seconds,
+  s.id as subscription_id, s.org_id, s.integration_id, i.provider_key, i.credentials, s.url, s.sealed_url, s.secrets, s.headers, s.max_age_seconds,
   s.retry_schedule, s.content, l.domains as egress_domains, s.revision as subscription_revision,
   i.revision as integration_revision
 from patchbay.webhook_subscriptions as s

@@ -35,6 +35,8 @@ export interface Facts {
   readonly eventType: string
   readonly eventAt: Date
   readonly isPending: boolean
+  /** It was asked in the app of this very subscription, and answered there. */
+  readonly isAnsweredThere: boolean
   /** It was addressed to one subscription alone, and not to this one. */
   readonly isForAnother: boolean
   readonly subscriptionCreatedAt: Date
@@ -55,6 +57,12 @@ export function explain(facts: Facts): Explanation {
   if (facts.isPending) return because('owed', 'It is recorded and not yet fanned out.')
   if (facts.isForAnother) {
     return because('not_subscribed', 'It is a test that was meant for another subscription.')
+  }
+  if (facts.isAnsweredThere) {
+    return because(
+      'not_subscribed',
+      'It was asked in this app, and the answer went back to where it was asked.',
+    )
   }
   if (facts.subscriptionCreatedAt > facts.eventAt) {
     const at = facts.subscriptionCreatedAt.toISOString()
@@ -125,14 +133,14 @@ function ofDelivery(row: DeliveryRow): Explanation {
 }
 
 const EVENT = `
-select type, only_for, patchbay.id_time(id) as at, exists (
+select type, only_for, except_for, patchbay.id_time(id) as at, exists (
   select from patchbay.outbox_pending as p where p.event_id = e.id
 ) as is_pending
 from patchbay.outbox_events as e
 where org_id = $1 and id = $2`
 
 const SUBSCRIPTION = `
-select created_at from patchbay.webhook_subscriptions where org_id = $1 and id = $2`
+select created_at, integration_id from patchbay.webhook_subscriptions where org_id = $1 and id = $2`
 
 /** An event has one delivery to a subscription at most, in the queue or in the log. */
 const DELIVERY = `
@@ -160,8 +168,14 @@ limit 100`
 interface EventRow {
   readonly type: string
   readonly only_for: string | null
+  readonly except_for: string | null
   readonly at: Date
   readonly is_pending: boolean
+}
+
+interface SubscriptionRow {
+  readonly created_at: Date
+  readonly integration_id: string
 }
 
 /** Answers "why did this subscription not get this event?". Throws `NOT_FOUND` for either that the org does not have. */
@@ -178,7 +192,7 @@ export function makeExplain({ inOrg }: { readonly inOrg: InOrg }) {
   const answer = async (db: Queryable, orgId: string, eventId: string, webhookId: string) => {
     const event = await one<EventRow>(db, EVENT, [orgId, eventId])
     if (event === null) throw notFound('event')
-    const subscription = await one<{ created_at: Date }>(db, SUBSCRIPTION, [orgId, webhookId])
+    const subscription = await one<SubscriptionRow>(db, SUBSCRIPTION, [orgId, webhookId])
     if (subscription === null) throw notFound('webhook')
     const found = await one<{ id: string }>(db, DELIVERY, [webhookId, eventId])
     const [delivery] = found === null ? [] : await readDeliveries(db, orgId, [found.id])
@@ -190,6 +204,7 @@ export function makeExplain({ inOrg }: { readonly inOrg: InOrg }) {
       eventType: event.type,
       eventAt: event.at,
       isPending: event.is_pending,
+      isAnsweredThere: event.except_for === subscription.integration_id,
       isForAnother: event.only_for !== null && event.only_for !== webhookId,
       subscriptionCreatedAt: subscription.created_at,
       delivery: delivery ?? null,

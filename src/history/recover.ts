@@ -12,7 +12,7 @@ import type { WriteAudit } from './history.ts'
  * - missed: events that it wants and has no delivery of, of moments at which it was disabled, did not exist yet, or wanted
  *   them and was disabled before they were relayed.
  *
- * Times are the events'. What is not fanned out yet is not missed.
+ * Times are the events'. What is not fanned out yet is not missed, nor what was answered where it was asked.
  */
 const MATCHED = `
   select l.event_id, l.delivery_id
@@ -38,6 +38,7 @@ const MATCHED = `
   where 'missed' = any ($5) and e.org_id = $1 and e.only_for is null
     and e.id >= patchbay.id_floor($3) and e.id < patchbay.id_floor($4)
     and s.event_types && patchbay.patterns_of(e.type)
+    and (e.except_for is null or e.except_for <> s.integration_id)
     and e.id not in (
       select q.event_id from patchbay.delivery_queue as q where q.id in (select patchbay.owed_to($2))
     )

@@ -20,6 +20,9 @@ const FORGET = {
     select from patchbay.subscription_states as later
     where later.subscription_id = t.subscription_id and later.at > t.at and later.at < now() - make_interval(days => $1)
   )`,
+  // What was seen keeps a request from being taken twice: longer than any timestamp is good. What waits is owed.
+  inbound_events: `created_at < now() - make_interval(days => greatest($1, 2)) and state <> 'waiting'`,
+  app_installs: 'expires_at < now()',
 } as const
 
 /**
@@ -52,8 +55,7 @@ export function makeMaintain({ db, log, retentionDays }: MaintainDeps) {
     }
   }
 
-  async function forget(table: keyof typeof FORGET): Promise<void> {
-    const condition = FORGET[table]
+  async function forget(table: string, condition: string): Promise<void> {
     const values = condition.includes('$1') ? [retentionDays] : []
     const text = `delete from patchbay.${table} as t where t.ctid = any (array(
       select t.ctid from patchbay.${table} as t where ${condition} limit ${BATCH}
@@ -65,10 +67,7 @@ export function makeMaintain({ db, log, retentionDays }: MaintainDeps) {
     const made = await one<number>('patchbay.ensure_partitions($1)', AHEAD_DAYS)
     const expired = await expire()
     const dropped = await drop()
-    await forget('outbox_keys')
-    await forget('idempotency_keys')
-    await forget('recoveries')
-    await forget('subscription_states')
+    for (const [table, condition] of Object.entries(FORGET)) await forget(table, condition)
     log.info({ made, dropped, expired }, 'partitions.maintained')
   }
 }

@@ -22,8 +22,10 @@ import {
   egressAllowListRoutes,
 } from './routes/egress-allow-list.ts'
 import { type HistoryRoutesDeps, historyRoutes } from './routes/history.ts'
+import { type InboundRoutesDeps, inboundRoutes } from './routes/inbound.ts'
 import { integrationRoutes } from './routes/integrations.ts'
 import { type OrgRoutesDeps, orgRoutes } from './routes/orgs.ts'
+import { type SlackRoutesDeps, slackInstallRoutes, slackRoutes } from './routes/slack.ts'
 import { type ToolRoutesDeps, toolRoutes } from './routes/tools.ts'
 import { type WebhookActionsDeps, webhookActionRoutes } from './routes/webhook-actions.ts'
 import { webhookRoutes } from './routes/webhooks.ts'
@@ -35,7 +37,9 @@ export interface AppDeps
     WebhookActionsDeps,
     HistoryRoutesDeps,
     ToolRoutesDeps,
-    ChatRoutesDeps {
+    ChatRoutesDeps,
+    InboundRoutesDeps,
+    SlackRoutesDeps {
   readonly log: Log
   readonly version: string
   readonly verifyToken: VerifyToken
@@ -77,6 +81,7 @@ export function createApp(deps: AppDeps) {
   api.route('/', historyRoutes(deps))
   api.route('/', toolRoutes(deps))
   api.route('/', chatRoutes(deps))
+  api.route('/', slackInstallRoutes(deps))
 
   const document = makeDocument(api, deps.version)
   const page = docsPage(document)
@@ -88,6 +93,8 @@ export function createApp(deps: AppDeps) {
     )
     return c.html(page)
   })
+  app.route('/', slackRoutes(deps))
+  app.route('/', inboundRoutes(deps))
   app.route('/', api)
   return app
 }

@@ -14,7 +14,18 @@ import { PERMISSIONS } from '../auth/permissions.ts'
 /** Every route of the router × everybody who should not get through it, and another org's ids wherever an id can stand. */
 const MARK = 'theirs-7f3a91'
 /** They show no org's data. */
-const OPEN_ROUTES = ['/healthz', '/readyz', '/metrics', '/openapi.json', '/docs']
+const OPEN_ROUTES = [
+  ...['/healthz', '/readyz', '/metrics', '/openapi.json', '/docs'].map((path) => `GET ${path}`),
+  // Nobody is logged in there: what holds is a signature, or a state that is used once.
+  'GET /integrations/slack/callback',
+  'GET /integrations/slack/start',
+  'POST /integrations/slack/start',
+  'POST /inbound/slack/events',
+  'POST /inbound/slack/commands',
+  'POST /inbound/slack/interactions',
+  'POST /inbound/teams/:integrationId',
+  'POST /inbound/:integrationId',
+]
 
 const api = await openTestApi()
 afterAll(async () => {
@@ -65,7 +76,10 @@ async function theirRows(): Promise<Record<string, unknown[]>> {
   const { pool } = api.database
   const { rows: tables } = await pool.query<{ name: string }>(
     `select c.relname as name from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attname = 'org_id'
-     where c.relnamespace = 'patchbay'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition order by 1`,
+     where c.relnamespace = 'patchbay'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
+       -- To read the way to an install begins one: they do that themselves.
+       and c.relname <> 'app_installs'
+     order by 1`,
   )
   const all: Record<string, unknown[]> = {}
   for (const { name } of tables) {
@@ -144,7 +158,7 @@ test('every route of the router is attacked here, but those that show nothing of
   const missing = api.routes
     .map(({ method, path }) => `${method} ${path}`)
     .filter((route) => !known.has(route))
-    .filter((route) => !OPEN_ROUTES.some((open) => route === `GET ${open}`))
+    .filter((route) => !OPEN_ROUTES.includes(route))
   expect(missing).toEqual([])
   expect(operations.length).toBeGreaterThanOrEqual(45)
 })

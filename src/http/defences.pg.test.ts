@@ -203,7 +203,7 @@ describe('pages of other origins', () => {
     }
   })
 
-  test('are let in where they are listed, without credentials; others are not', async () => {
+  test('are let in where they are listed, without credentials but where an install begins; others are not', async () => {
     const { api } = await start({ CORS_ORIGINS: `${PAGE},https://two.example.com` })
     const asked = await api.call('OPTIONS', '/event-types', { headers: preflight })
     expect(asked).toMatchObject({ status: 204, text: '' })
@@ -216,6 +216,8 @@ describe('pages of other origins', () => {
       'x-frame-options': 'DENY',
     })
     expect(asked.headers.get('access-control-allow-credentials')).toBeNull()
+    const begun = await api.call('OPTIONS', '/integrations/slack/install', { headers: preflight })
+    expect(begun.headers.get('access-control-allow-credentials')).toBe('true')
     // Also what is refused can be read by the page that asked.
     const refused = await api.call('GET', '/event-types', { headers: { origin: PAGE } })
     expect(refused).toMatchObject({ status: 401 })

@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi'
 import { EVENT_PATTERN, EVENT_TYPE, MAX_EVENT_TYPE_LENGTH } from '../core/event.ts'
+import { MAX_OVERLAP_S } from '../core/rotation.ts'
 
 /** Ids of ours. A path with anything else names nothing, so it is not found. */
 export const uuid = z.uuid()
@@ -47,6 +48,20 @@ export const problem = z
     details: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
   })
   .openapi('Problem')
+
+/** Of a rotation. */
+export const overlapBody = {
+  content: {
+    'application/json': {
+      schema: z.strictObject({
+        overlapSeconds: z.int().min(0).max(MAX_OVERLAP_S).optional().openapi({
+          description: 'How long the old one stays valid; 0 drops every older one at once',
+        }),
+      }),
+    },
+  },
+  required: false as const,
+}
 
 export const json = <Schema extends z.ZodType>(schema: Schema, description: string) => ({
   content: { 'application/json': { schema } },

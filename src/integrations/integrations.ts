@@ -3,28 +3,16 @@ import type { z } from 'zod'
 import type { Actor } from '../core/actor.ts'
 import { type Page, toPage } from '../core/cursor.ts'
 import { AppError, notFound } from '../core/error.ts'
-import type { Provider } from '../core/provider.ts'
+import type { CallApp, Provider, Verification } from '../core/provider.ts'
 import type { DbTx } from '../db/pool.ts'
 import { externalToolDefinitions, orgIntegrations, webhookSubscriptions } from '../db/schema.ts'
 import type { InOrg, ReadInOrg } from '../db/tenants.ts'
 import type { Keyring } from '../security/keyring.ts'
 import type { WriteAudit } from './audit.ts'
+import { openCredentials, sealCredentials } from './credentials.ts'
+import { makeRotateInboundSecret, newInboundSecret } from './inbound-secret.ts'
+import { type Integration, readRefusals, toIntegration } from './integration.ts'
 import { cancelOwed, HOST, type HostRow, lockLanes } from './queries.ts'
-
-export interface Integration {
-  readonly id: string
-  readonly orgId: string
-  readonly provider: { readonly key: string; readonly name: string }
-  readonly name: string
-  readonly isEnabled: boolean
-  readonly config: Record<string, unknown>
-  /** Names only: credentials never come back. */
-  readonly credentialFields: string[]
-  readonly status: 'connected' | 'needs_attention' | 'disconnected'
-  readonly statusDetail: string | null
-  readonly createdAt: string
-  readonly updatedAt: string
-}
 
 export interface NewIntegration {
   readonly providerKey: string
@@ -49,12 +37,15 @@ interface IntegrationsDeps {
   readonly audit: WriteAudit
   /** Whether an org may install services of the operator's network. */
   readonly mayInstallInternal: (orgId: string) => boolean
+  readonly nowMs: () => number
+  /** Calls an app on behalf of an org. */
+  readonly callApp: (orgId: string, network: Provider['network']) => Promise<CallApp>
 }
 
 type Row = typeof orgIntegrations.$inferSelect
 
-const sealContext = (orgId: string, rowId: string) =>
-  ({ orgId, table: 'org_integrations', column: 'credentials', rowId }) as const
+/** Of credentials that are new, or none: a refresh that is under way finds that it lost its turn, and writes nothing. */
+const NO_REFRESH = { tokenExpiresAt: null, refreshingUntil: null } as const
 
 /** What an org has installed. Everything is scoped to the org; another org's id does not exist. */
 export function makeIntegrations(deps: IntegrationsDeps) {
@@ -89,27 +80,18 @@ export function makeIntegrations(deps: IntegrationsDeps) {
     throw new AppError('FORBIDDEN', 'This org may not install services of the internal network.')
   }
 
-  function toIntegration(row: Row): Integration {
-    const provider = deps.findProvider(row.providerKey)
-    return {
-      id: row.id,
-      orgId: row.orgId,
-      provider: { key: row.providerKey, name: provider?.manifest.name ?? row.providerKey },
-      name: row.name,
-      isEnabled: row.isEnabled,
-      config: row.config,
-      credentialFields: row.credentialFields,
-      status: row.isEnabled ? 'connected' : 'disconnected',
-      statusDetail: row.isEnabled ? null : 'Disabled. What is owed is held until it is enabled.',
-      createdAt: row.createdAt.toISOString(),
-      updatedAt: row.updatedAt.toISOString(),
-    }
+  async function show(tx: DbTx, rows: readonly Row[]): Promise<Integration[]> {
+    const ids = rows.map((row) => row.id)
+    const refusals = await readRefusals(tx, rows[0]?.orgId ?? '', ids)
+    return rows.map((row) =>
+      toIntegration(row, deps.findProvider(row.providerKey), refusals.get(row.id)),
+    )
   }
 
-  async function sealCredentials(orgId: string, id: string, credentials: Record<string, string>) {
-    const names = Object.keys(credentials).sort()
-    const sealed = await keyring.seal(sealContext(orgId, id), JSON.stringify(credentials))
-    return { credentials: names.length === 0 ? null : sealed, credentialFields: names }
+  async function showOne(tx: DbTx, row: Row): Promise<Integration> {
+    const [shown] = await show(tx, [row])
+    if (shown === undefined) throw notFound('integration')
+    return shown
   }
 
   async function subscriptionsOf(tx: DbTx, orgId: string, id: string): Promise<string[]> {
@@ -126,11 +108,13 @@ export function makeIntegrations(deps: IntegrationsDeps) {
     return rows.map((row) => row.id)
   }
 
+  const rotateInbound = makeRotateInboundSecret({ ...deps, find })
+
   return {
     /** Oldest first. */
     async list(orgId: string, page: Page) {
-      const rows = await inOrg(orgId, (tx) =>
-        tx
+      return inOrg(orgId, async (tx) => {
+        const rows = await tx
           .select()
           .from(orgIntegrations)
           .where(
@@ -141,24 +125,29 @@ export function makeIntegrations(deps: IntegrationsDeps) {
             ),
           )
           .orderBy(asc(orgIntegrations.id))
-          .limit(page.limit + 1),
-      )
-      const { rows: shown, nextCursor } = toPage(rows, page.limit, (row) => row.id)
-      return { integrations: shown.map(toIntegration), nextCursor }
+          .limit(page.limit + 1)
+        const { rows: shown, nextCursor } = toPage(rows, page.limit, (row) => row.id)
+        return { integrations: await show(tx, shown), nextCursor }
+      })
     },
 
     async get(orgId: string, id: string): Promise<Integration> {
-      return toIntegration(await find(orgId, id))
+      const row = await find(orgId, id)
+      return inOrg(orgId, (tx) => showOne(tx, row))
     },
 
-    /** Throws `INVALID_BODY` for an unknown provider, or credentials or config that do not fit its schema. */
-    async create(orgId: string, input: NewIntegration, by: Actor): Promise<Integration> {
+    /**
+     * The inbound secret, of apps that sign with one of ours, is shown here and never again. Throws `INVALID_BODY` for an
+     * unknown provider, or credentials or config that do not fit its schema.
+     */
+    async create(orgId: string, input: NewIntegration, by: Actor) {
       const provider = providerOf(input.providerKey)
       assertMayInstall(orgId, provider)
       const id = deps.newId()
       const credentials = parseMember('credentials', provider.credentials, input.credentials ?? {})
       const config = parseMember('config', provider.config, input.config ?? {})
-      const sealed = await sealCredentials(orgId, id, credentials)
+      const sealed = await sealCredentials(keyring, orgId, id, credentials)
+      const inbound = isSignedByOurs(provider) ? await newInboundSecret(keyring, orgId, id) : null
       return inOrg(orgId, async (tx) => {
         const [row] = await tx
           .insert(orgIntegrations)
@@ -169,16 +158,23 @@ export function makeIntegrations(deps: IntegrationsDeps) {
             name: input.name,
             config,
             ...sealed,
+            inboundSecrets: inbound?.inboundSecrets ?? null,
           })
           .returning()
         if (row === undefined) throw new Error('insert returned no row')
         const detail = { providerKey: input.providerKey, name: input.name }
         await deps.audit({ orgId, by, action: 'integration.created', target: id, detail }, tx)
-        return toIntegration(row)
+        return {
+          integration: await showOne(tx, row),
+          ...(inbound === null ? {} : { inboundSecret: inbound.secret }),
+        }
       })
     },
 
-    /** Credentials and config are replaced whole; enabling resumes what was held. */
+    /**
+     * Credentials and config are replaced whole; enabling resumes what was held. New credentials connect again what the app
+     * had disconnected.
+     */
     async update(
       orgId: string,
       id: string,
@@ -192,6 +188,7 @@ export function makeIntegrations(deps: IntegrationsDeps) {
         change.credentials === undefined
           ? {}
           : await sealCredentials(
+              keyring,
               orgId,
               id,
               parseMember('credentials', provider.credentials, change.credentials),
@@ -208,7 +205,9 @@ export function makeIntegrations(deps: IntegrationsDeps) {
             ...sealed,
             ...config,
             ...(change.name === undefined ? {} : { name: change.name }),
-            ...(change.isEnabled === undefined ? {} : { isEnabled: change.isEnabled }),
+            ...enabling(before, change),
+            // How long a token serves that was pasted, the app says when it refuses it.
+            ...(change.credentials === undefined ? {} : NO_REFRESH),
             revision: sql`${orgIntegrations.revision} + 1`,
             updatedAt: sql`now()`,
           })
@@ -218,7 +217,7 @@ export function makeIntegrations(deps: IntegrationsDeps) {
         const { isEnabled } = change
         const detail = { changed: Object.keys(change), isEnabled }
         await deps.audit({ orgId, by, action: 'integration.updated', target: id, detail }, tx)
-        return toIntegration(row)
+        return showOne(tx, row)
       })
     },
 
@@ -227,7 +226,14 @@ export function makeIntegrations(deps: IntegrationsDeps) {
       await inOrg(orgId, async (tx) => {
         const gone = await tx
           .update(orgIntegrations)
-          .set({ deletedAt: sql`now()`, isEnabled: false, credentials: null, credentialFields: [] })
+          .set({
+            deletedAt: sql`now()`,
+            isEnabled: false,
+            credentials: null,
+            credentialFields: [],
+            inboundSecrets: null,
+            ...NO_REFRESH,
+          })
           .where(ofOrg(orgId, id))
           .returning({ id: orgIntegrations.id })
         if (gone.length === 0) throw notFound('integration')
@@ -257,15 +263,32 @@ export function makeIntegrations(deps: IntegrationsDeps) {
       })
     },
 
+    /** Tries its credentials against the app. */
+    async verify(orgId: string, id: string): Promise<Verification> {
+      const row = await find(orgId, id)
+      const provider = providerOf(row.providerKey)
+      const credentials = await openCredentials(keyring, orgId, id, row.credentials)
+      const call = await deps.callApp(orgId, provider.network)
+      return provider.verify({ credentials, config: row.config }, call)
+    },
+
+    rotateInboundSecret: async (orgId: string, id: string, overlapS: number, by: Actor) => {
+      const { providerKey } = await find(orgId, id)
+      if (!isSignedByOurs(providerOf(providerKey))) {
+        throw new AppError(
+          'UNPROCESSABLE',
+          'What this app sends is signed with a secret of its own, not with one of ours.',
+        )
+      }
+      return rotateInbound(orgId, id, overlapS, by)
+    },
+
     /** With its credentials opened and its org's list of hosts, for those who act on its behalf; null where it does not exist. */
     async load(orgId: string, id: string) {
       const [row] = await readInOrg<HostRow>(orgId, HOST, [orgId, id])
       const provider = row === undefined ? null : deps.findProvider(row.providerKey)
       if (row === undefined || provider === null) return null
-      const credentials: Record<string, string> =
-        row.credentials === null
-          ? {}
-          : JSON.parse(await keyring.open(sealContext(orgId, id), row.credentials))
+      const credentials = await openCredentials(keyring, orgId, id, row.credentials)
       return {
         isEnabled: row.isEnabled,
         supportsTools: provider.manifest.supportsExternalTools,
@@ -276,6 +299,18 @@ export function makeIntegrations(deps: IntegrationsDeps) {
       }
     },
   }
+}
+
+/** Whether requests of this app are signed with a secret that we made, and not with one that the app made. */
+function isSignedByOurs({ inboundSecret }: Provider): boolean {
+  return inboundSecret === 'ours'
+}
+
+/** By hand it is enabled or disabled; new credentials enable what the app had ended. */
+function enabling(before: Row, { isEnabled, credentials }: IntegrationChange) {
+  const isMended = credentials !== undefined && before.disconnectedReason !== null
+  const next = isEnabled ?? (isMended ? true : undefined)
+  return next === undefined ? {} : { isEnabled: next, disconnectedReason: null }
 }
 
 function parseMember<Output>(member: string, schema: z.ZodType<Output>, value: unknown): Output {

@@ -4,13 +4,16 @@ import { makeRedact } from '../core/redact.ts'
 import { type StoredSecret, validSecrets } from '../core/rotation.ts'
 import type { Keyring } from '../security/keyring.ts'
 import { makeSign } from '../security/signature.ts'
+import { openCredentials } from './credentials.ts'
 import { sealContext } from './subscription.ts'
 
 /** The sealed columns of a subscription, as the worker loads them. */
 interface SealedSubscription {
   readonly subscription_id: string
   readonly org_id: string
+  readonly integration_id: string
   readonly provider_key: string
+  readonly credentials: Buffer | null
   readonly url: string
   readonly sealed_url: Buffer | null
   readonly secrets: Buffer
@@ -47,6 +50,14 @@ export function makeOpenLane<Verdict>(deps: OpenLaneDeps<Verdict>) {
     const stored: StoredSecret[] = JSON.parse(await open('secrets', row.secrets))
     const valid = validSecrets(stored, nowMs)
     const { network } = provider
+    const integrationId = row.integration_id
+    const sender = provider.open({
+      url,
+      integrationId,
+      credentials: provider.needsCredentials(url)
+        ? await openCredentials(deps.keyring, row.org_id, integrationId, row.credentials)
+        : {},
+    })
     const caller = { orgId: row.org_id, network, domains: row.egress_domains }
     const ends = valid.map(({ expiresAt }) =>
       expiresAt === null ? Infinity : Date.parse(expiresAt),
@@ -54,17 +65,18 @@ export function makeOpenLane<Verdict>(deps: OpenLaneDeps<Verdict>) {
     return {
       staleAtMs: Math.min(...ends),
       config: {
-        url: deps.judgeUrl(url, caller),
+        url: deps.judgeUrl(sender.url, caller),
         network,
-        headers: Object.entries(headers).flat(),
+        integrationId,
+        headers: [...Object.entries(headers).flat(), ...sender.headers],
         sign: makeSign(valid.map((entry) => entry.secret)),
         scheduleS: row.retry_schedule ?? deps.defaultScheduleS,
         maxAgeS: row.max_age_seconds,
         content: row.content,
-        render: provider.render,
-        judge: provider.judge,
+        sender,
         redact: makeRedact([
           ...valid.map((entry) => entry.secret),
+          ...sender.secrets,
           ...secretsOfHeaders(headers),
           ...(row.sealed_url === null ? [] : secretsOfUrl(url)),
         ]),

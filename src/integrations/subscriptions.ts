@@ -1,4 +1,4 @@
-import { and, desc, eq, isNull, lt, sql } from 'drizzle-orm'
+import { and, desc, eq, gt, isNull, lt, sql } from 'drizzle-orm'
 import type { Actor } from '../core/actor.ts'
 import { type Page, toPage } from '../core/cursor.ts'
 import { AppError, invalidField, notFound } from '../core/error.ts'
@@ -130,9 +130,10 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
     const parsed = new URL(url)
     const providerProblem = provider.urlProblem(parsed)
     if (providerProblem !== null) throw invalidField('url', providerProblem)
-    if (provider.maskUrl === null) return { url: parsed.href, sealedUrl: null }
+    const mask = provider.maskUrl(parsed)
+    if (mask === null) return { url: parsed.href, sealedUrl: null }
     return {
-      url: provider.maskUrl(parsed),
+      url: mask,
       sealedUrl: await keyring.seal(sealContext(orgId, id, 'sealed_url'), parsed.href),
     }
   }
@@ -148,13 +149,13 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
     return { headers: await keyring.seal(sealContext(orgId, id, 'headers'), text), headerNames }
   }
 
-  /** Not counted one at a time: those that are made together may be some more. */
+  /** Not counted one at a time: those that are made together may be some more. One for answers alone is owed no event. */
   async function assertRoom(tx: DbTx, orgId: string): Promise<void> {
-    const { orgId: ofOrg, deletedAt } = webhookSubscriptions
+    const { orgId: ofOrg, deletedAt, eventTypes } = webhookSubscriptions
     const some = await tx
       .select({ id: webhookSubscriptions.id })
       .from(webhookSubscriptions)
-      .where(and(eq(ofOrg, orgId), isNull(deletedAt)))
+      .where(and(eq(ofOrg, orgId), isNull(deletedAt), gt(sql`cardinality(${eventTypes})`, 0)))
       .limit(deps.maxSubscriptions)
     if (some.length < deps.maxSubscriptions) return
     throw new AppError(
@@ -170,7 +171,7 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
     change: SubscriptionChange,
   ): Promise<Columns> {
     const { orgId, id } = before
-    const columns: Columns = plainColumns(change)
+    const columns: Columns = { ...plainColumns(change), ...mending(before, change) }
     if (change.url !== undefined && change.url !== before.url) {
       Object.assign(columns, await urlColumns(provider, orgId, id, change.url))
     } else if (change.isActive === true && !before.isActive) {
@@ -231,13 +232,13 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
         integrationId,
         ...(await urlColumns(provider, orgId, id, input.url)),
         ...(await headerColumns(orgId, id, { ...input.headers })),
-        ...plainColumns(input),
+        ...plainColumns({ ...provider.defaults, ...input }),
         eventTypes: [...new Set(input.eventTypes)],
         secrets: await keyring.seal(sealContext(orgId, id, 'secrets'), secrets),
         disabledReason: input.isActive === false ? DISABLED_BY_HAND : null,
       }
       const row = await inOrg(orgId, async (tx) => {
-        await assertRoom(tx, orgId)
+        if (values.eventTypes.length > 0) await assertRoom(tx, orgId)
         const [created] = await tx.insert(webhookSubscriptions).values(values).returning()
         const { url, eventTypes, content = 'thin' } = values
         const detail = { url: withoutQuery(url), eventTypes, content }
@@ -273,7 +274,7 @@ export function makeSubscriptions(deps: SubscriptionsDeps) {
             .update(webhookSubscriptions)
             .set({
               ...columns,
-              ...disabledReason(change.isActive),
+              ...disabledReason(columns.isActive),
               revision: sql`${revision} + 1`,
               updatedAt: sql`now()`,
             })
@@ -332,6 +333,13 @@ function plainColumns(input: SubscriptionChange): Columns {
   }
   if (input.content !== undefined) columns.content = input.content
   return columns
+}
+
+/** What the app refused is tried again once somebody has mended it: with another URL, or by saying so. */
+function mending(before: Row, { url, isActive }: SubscriptionChange): Columns {
+  if (!before.needsAttention) return {}
+  if (isActive !== undefined) return { needsAttention: false }
+  return url === undefined ? {} : { needsAttention: false, isActive: true }
 }
 
 /** Whoever disabled it first has said why. */

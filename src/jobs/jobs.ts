@@ -5,6 +5,10 @@ const DISPATCH = 'dispatch'
 const MAINTENANCE = 'maintenance'
 const RECOVERY = 'recovery'
 const SWEEP = 'sweep'
+const ANSWER = 'answer'
+const REFRESH = 'refresh'
+/** Questions that one worker process answers at a time: it waits for a model most of that time. */
+const ANSWERS_AT_ONCE = 8
 /** Commits that come together wake the workers together. */
 const WAKE_DEBOUNCE_MS = 10
 
@@ -27,6 +31,15 @@ export interface Jobs extends AsyncDisposable {
    * no recovery is left, or before a minute has passed.
    */
   readonly workRecovery: (pump: () => Promise<void>) => Promise<void>
+  /** Has a question answered. Where this fails, or this process dies before it is time, a sweep finds the question. */
+  readonly answer: (id: string) => Promise<void>
+  readonly answerAfter: (id: string, afterS: number) => void
+  readonly workAnswers: (answer: (id: string) => Promise<void>) => Promise<void>
+  /** Has an integration's access token refreshed, which its app refused at this revision of the integration. */
+  readonly refresh: (integrationId: string, revision: number) => Promise<void>
+  readonly workRefreshes: (
+    refresh: (integrationId: string, revision: number) => Promise<void>,
+  ) => Promise<void>
 }
 
 interface JobsOptions {
@@ -51,6 +64,9 @@ export async function openJobs({ url, log }: JobsOptions): Promise<Jobs> {
   await ensureQueue(boss, MAINTENANCE, { policy: 'short', expireInSeconds: 600 })
   await ensureQueue(boss, SWEEP, { policy: 'short', expireInSeconds: 60 })
   await ensureQueue(boss, RECOVERY, { policy: 'short', notify: true, expireInSeconds: 120 })
+  // Of one question one waiting job: a sweep asks for those that only wait their turn as well.
+  await ensureQueue(boss, ANSWER, { policy: 'short', notify: true, expireInSeconds: 300 })
+  await ensureQueue(boss, REFRESH, { notify: true, expireInSeconds: 60 })
 
   let timer: NodeJS.Timeout | null = null
   const send = () => {
@@ -58,6 +74,33 @@ export async function openJobs({ url, log }: JobsOptions): Promise<Jobs> {
     boss.send(DISPATCH).catch((error: unknown) => {
       // Nothing is lost: the workers also look by themselves.
       log.warn({ err: error }, 'jobs.wake_failed')
+    })
+  }
+
+  const laters = new Set<NodeJS.Timeout>()
+  const sendAnswer = async (id: string) => {
+    await boss.send(ANSWER, { id }, { singletonKey: id }).catch((error: unknown) => {
+      log.warn({ err: error, inbound_id: id }, 'jobs.answer_not_sent')
+    })
+  }
+
+  /**
+   * Works on a queue of many jobs, one after the other. Where pg-boss is notified of jobs it rests for half a minute after each
+   * that it took, more there may be: it is told to look again at once. What breaks is for the log: pg-boss would keep it as it is.
+   */
+  async function workOff<Data extends object>(
+    name: string,
+    pollingIntervalSeconds: number,
+    handle: (data: Data) => Promise<void>,
+  ): Promise<void> {
+    let worker: string | null = null
+    worker = await boss.work<Data>(name, { pollingIntervalSeconds }, async ([job]) => {
+      try {
+        if (job !== undefined) await handle(job.data)
+      } catch (error) {
+        log.warn({ err: error, queue: name }, 'jobs.broke')
+      }
+      if (worker !== null) boss.notifyWorker(worker)
     })
   }
 
@@ -86,8 +129,36 @@ export async function openJobs({ url, log }: JobsOptions): Promise<Jobs> {
       await boss.schedule(RECOVERY, '* * * * *')
       await boss.work(RECOVERY, { pollingIntervalSeconds: 2 }, pump)
     },
+    answer: (id) => sendAnswer(id),
+    answerAfter: (id, afterS) => {
+      // Not `startAfter`: nobody is notified when such a job comes due.
+      const later = setTimeout(() => {
+        laters.delete(later)
+        void sendAnswer(id)
+      }, afterS * 1000)
+      laters.add(later)
+    },
+    workAnswers: async (answer) => {
+      for (let worker = 0; worker < ANSWERS_AT_ONCE; worker += 1) {
+        await workOff<{ id: string }>(ANSWER, 2, ({ id }) => answer(id))
+      }
+    },
+    refresh: async (integrationId, revision) => {
+      const once = { singletonKey: `${integrationId} ${revision}`, singletonSeconds: 10 }
+      await boss.send(REFRESH, { integrationId, revision }, once).catch((error: unknown) => {
+        // The next try that finds its token expired asks again.
+        log.warn({ err: error, integration_id: integrationId }, 'jobs.refresh_not_sent')
+      })
+    },
+    workRefreshes: async (refresh) => {
+      type Refusal = { integrationId: string; revision: number }
+      await workOff<Refusal>(REFRESH, 5, (refused) =>
+        refresh(refused.integrationId, refused.revision),
+      )
+    },
     [Symbol.asyncDispose]: async () => {
       if (timer !== null) clearTimeout(timer)
+      for (const later of laters) clearTimeout(later)
       await boss.stop({ graceful: true, timeout: 5000 })
     },
   }

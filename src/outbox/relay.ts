@@ -60,10 +60,10 @@ locked as materialized (
   ) as p
 ),
 found as materialized (
-  select locked.tid, locked.place, locked.nth, e.id, e.org_id, e.type, e.conversation_id
+  select locked.tid, locked.place, locked.nth, e.id, e.org_id, e.type, e.conversation_id, e.except_for
   from locked
   left join (
-    select o.id, o.org_id, o.type, o.conversation_id
+    select o.id, o.org_id, o.type, o.conversation_id, o.except_for
     from patchbay.outbox_events as o
     where o.id = any (array(select event_id from locked))
     order by o.id
@@ -83,13 +83,13 @@ kind as materialized (
   ) as heard
 ),
 sized as materialized (
-  select f.tid, f.place, f.id, f.conversation_id, kind.number as kind,
+  select f.tid, f.place, f.id, f.conversation_id, f.except_for, kind.number as kind,
     sum(kind.by::int) over (order by f.nth, kind.by, f.place rows unbounded preceding) - kind.by as before
   from found as f
   left join kind using (org_id, type)
 ),
 taken as materialized (
-  select tid, place, id, conversation_id, kind from sized where coalesce(before, 0) < $2::int
+  select tid, place, id, conversation_id, except_for, kind from sized where coalesce(before, 0) < $2::int
 ),
 gone as materialized (
   delete from patchbay.outbox_pending as p
@@ -112,16 +112,17 @@ wanted as (
     case when l.ordering = 'conversation' then e.conversation_id end as ordering_key
   from taken as e
   join (
-    select listening.*, enabled.ordering
+    select listening.*, enabled.ordering, enabled.integration_id
     from listening
     cross join lateral (
-      select s.ordering
+      select s.ordering, s.integration_id
       from patchbay.webhook_subscriptions as s
       join patchbay.org_integrations as i on i.id = s.integration_id
       where s.id = listening.subscription_id and i.is_enabled and i.deleted_at is null
       offset 0
     ) as enabled
   ) as l using (kind)
+  where e.except_for is null or e.except_for <> l.integration_id
   order by e.place
 ),
 queued as (

@@ -2,20 +2,43 @@ import { notFound } from '../core/error.ts'
 import type { Provider } from '../core/provider.ts'
 import { genericWebhook } from './generic-webhook/generic-webhook.ts'
 import { internalHttp } from './internal-http/internal-http.ts'
-import { slack } from './slack/slack.ts'
-import { teams } from './teams/teams.ts'
+import { makeSlack } from './slack/slack.ts'
+import { makeTeams } from './teams/teams.ts'
 
-/** The apps that can be installed. A new one is a folder beside these and a line here. */
-export const PROVIDERS: readonly Provider[] = [genericWebhook, internalHttp, slack, teams]
-
-const BY_KEY = new Map(PROVIDERS.map((provider) => [provider.manifest.key, provider]))
-
-export function findProvider(key: string): Provider | null {
-  return BY_KEY.get(key) ?? null
+/** What the operator says of the apps' own servers. */
+export interface ProviderOptions {
+  readonly slackApiUrl: string
+  readonly slackWebhookHosts: readonly string[]
+  readonly teamsWorkflowHosts: readonly string[]
 }
 
-export function getProvider(key: string): Provider {
-  const provider = findProvider(key)
-  if (provider === null) throw notFound('provider')
-  return provider
+export interface Registry {
+  readonly all: readonly Provider[]
+  readonly find: (key: string) => Provider | null
+  /** Throws `NOT_FOUND`. */
+  readonly get: (key: string) => Provider
+}
+
+/** The apps that can be installed. A new one is a folder beside these and a line here. */
+export function makeRegistry(options: ProviderOptions): Registry {
+  return toRegistry([
+    genericWebhook,
+    internalHttp,
+    makeSlack({ apiUrl: options.slackApiUrl, webhookHosts: options.slackWebhookHosts }),
+    makeTeams({ workflowHosts: options.teamsWorkflowHosts }),
+  ])
+}
+
+export function toRegistry(all: readonly Provider[]): Registry {
+  const byKey = new Map(all.map((provider) => [provider.manifest.key, provider]))
+  const find = (key: string) => byKey.get(key) ?? null
+  return {
+    all,
+    find,
+    get: (key) => {
+      const provider = find(key)
+      if (provider === null) throw notFound('provider')
+      return provider
+    },
+  }
 }

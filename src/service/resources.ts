@@ -14,6 +14,7 @@ import { findApiRole, openTenants, type Tenants } from '../db/tenants.ts'
 import { parseAllowList } from '../egress/allow-list.ts'
 import { type Egress, openEgress } from '../egress/egress.ts'
 import { type Jobs, openJobs } from '../jobs/jobs.ts'
+import { makeRegistry, type Registry } from '../providers/registry.ts'
 import { type Keyring, openKeyring } from '../security/keyring.ts'
 import type { Log } from '../telemetry/log.ts'
 import { makeKeyWrapper } from './master-key.ts'
@@ -36,6 +37,7 @@ export interface Resources extends Pick<Tenants, 'inOrg' | 'readInOrg'> {
   readonly keyring: Keyring
   readonly egress: Egress
   readonly jobs: Jobs
+  readonly registry: Registry
   readonly newId: () => string
 }
 
@@ -104,7 +106,13 @@ export async function openResources(
   const keyring = await retrying(() => openKeyring({ wrapper, store, newId }), retry)
   const jobs = stack.use(await retrying(() => openJobs({ url: databaseUrl, log }), retry))
   const { inOrg, readInOrg } = tenants
-  return { databaseUrl, pool, db, inOrg, readInOrg, countPool, keyring, egress, jobs, newId }
+  const registry = makeRegistry({
+    slackApiUrl: config.SLACK_API_URL,
+    slackWebhookHosts: config.SLACK_WEBHOOK_HOSTS,
+    teamsWorkflowHosts: config.TEAMS_WORKFLOW_HOSTS,
+  })
+  const opened = { databaseUrl, pool, db, inOrg, readInOrg, countPool, keyring, egress }
+  return { ...opened, jobs, registry, newId }
 }
 
 async function openDatabase(config: Config, stack: AsyncDisposableStack): Promise<string> {

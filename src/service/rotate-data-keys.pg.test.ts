@@ -38,7 +38,12 @@ async function fillOrg(orgId: string) {
      values ($1, 'user/1', 'key 1', '', 201, $2)`,
     [orgId, randomUUID()],
   )
+  const inbound = await database.pool.query(
+    `insert into patchbay.inbound_events (org_id, integration_id, key) values ($1, $2, 'webhook:1') returning id`,
+    [orgId, integrationId],
+  )
   const rowIds: Record<string, string> = {
+    inbound_events: inbound.rows[0].id,
     org_integrations: integrationId,
     webhook_subscriptions: subscriptionId,
     idempotency_keys: toRowId(['user/1', 'key 1']),
@@ -76,7 +81,13 @@ test('every column of bytes is known to be sealed, or known not to be', async ()
      where table_schema = 'patchbay' and data_type = 'bytea'
        and table_name in (select table_name from information_schema.tables where table_type = 'BASE TABLE')`,
   )
-  const plain = ['api_keys.hash', 'data_keys.wrapped', 'idempotency_keys.request_hash']
+  const plain = [
+    'api_keys.hash',
+    'app_installs.browser_hash',
+    'app_installs.hash',
+    'data_keys.wrapped',
+    'idempotency_keys.request_hash',
+  ]
   const sealed = SEALED_COLUMNS.map(({ table, column }) => `${table}.${column}`)
   expect(rows.map(({ name }) => name).toSorted()).toEqual([...plain, ...sealed].toSorted())
 })

@@ -3,9 +3,10 @@ import type { Config } from '../config.ts'
 import { integrationProviders } from '../db/schema.ts'
 import { createWaitingApp } from '../http/app.ts'
 import { listen } from '../http/listen.ts'
-import { PROVIDERS } from '../providers/registry.ts'
 import type { Log } from '../telemetry/log.ts'
 import { frameOf, makeApi } from './api.ts'
+import { makeFeatures } from './features.ts'
+import { makeInbound } from './inbound.ts'
 import { openResources, type Resources } from './resources.ts'
 import { runWorker } from './worker.ts'
 
@@ -50,10 +51,14 @@ export async function openService(
     waiting.reason = reason
   })
   await syncProviders(resources)
-  if (listener !== null) listener.use((await makeApi(config, resources, log)).fetch)
+  const features = makeFeatures(config, resources, log)
+  const inbound = makeInbound(resources, features, log, stopping.signal)
+  if (listener !== null) {
+    listener.use((await makeApi(config, resources, features, inbound, log)).fetch)
+  }
   const owned = opening.move()
   const worker = roles.isWorker
-    ? runWorker(config, resources, log, owned, stopping.signal)
+    ? runWorker(config, { resources, features, inbound }, log, owned, stopping.signal)
     : Promise.resolve()
   return {
     url: listener?.url ?? null,
@@ -70,8 +75,8 @@ export async function openService(
 }
 
 /** The catalogue as rows, for people with SQL. */
-async function syncProviders({ db }: Resources): Promise<void> {
-  for (const { manifest } of PROVIDERS) {
+async function syncProviders({ db, registry }: Resources): Promise<void> {
+  for (const { manifest } of registry.all) {
     const { key, name, description } = manifest
     const row = { key, name, description, manifest }
     await db

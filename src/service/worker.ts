@@ -6,6 +6,7 @@ import { type LaneConfig, makeAttempt } from '../delivery/attempt.ts'
 import { claimDue } from '../delivery/claim.ts'
 import { makeDispatcher } from '../delivery/dispatcher.ts'
 import { loadEvents } from '../delivery/events.ts'
+import { makeFollow } from '../delivery/follow.ts'
 import { holdLanes } from '../delivery/hold.ts'
 import { loadLanes } from '../delivery/lane-row.ts'
 import { makeLanes } from '../delivery/lanes.ts'
@@ -17,11 +18,21 @@ import { makePumpRecoveries } from '../history/recovery-pump.ts'
 import { makeMaintain } from '../history/retention.ts'
 import { toAppError } from '../http/problem.ts'
 import { makeOpenLane } from '../integrations/open-lane.ts'
+import { makeRefresh } from '../integrations/refresh.ts'
 import { forgetWindows } from '../limits/count.ts'
 import { makeRelay } from '../outbox/relay.ts'
-import { getProvider } from '../providers/registry.ts'
 import type { Log } from '../telemetry/log.ts'
+import type { Features } from './features.ts'
+import type { Inbound } from './inbound.ts'
 import type { Resources } from './resources.ts'
+import { refreshSlackToken } from './slack-app.ts'
+
+/** What a worker stands on. */
+export interface Works {
+  readonly resources: Resources
+  readonly features: Features
+  readonly inbound: Inbound
+}
 
 /** Deliveries of a lane in flight: at first, and at most, one more for each that succeeds. */
 const LANE_START = 16
@@ -32,7 +43,7 @@ const HOT_SETTINGS = ['enable_seqscan=off', 'plan_cache_mode=force_generic_plan'
 /** The worker on its resources. Resolves when it has stopped after the signal, with every outcome written. */
 export async function runWorker(
   config: Config,
-  resources: Resources,
+  { resources, features, inbound }: Works,
   log: Log,
   stack: AsyncDisposableStack,
   signal: AbortSignal,
@@ -82,6 +93,14 @@ export async function runWorker(
     giveUpMs: leaseMs * 2,
     onRecorded: () => dispatcher.slotsFreed(),
   })
+  const { refresh, refreshDue } = makeRefresh({
+    db: resources.pool,
+    keyring,
+    refreshToken: refreshSlackToken(config),
+    callApp: features.callApp,
+    log,
+  })
+  const refusals = makeFollow({ db: resources.pool, log, refresh: jobs.refresh })
   const dispatcher = makeDispatcher({
     relay: makeRelay(feed),
     promote: (limit) => promoteDue(feed, limit),
@@ -92,7 +111,7 @@ export async function runWorker(
       load: (ids) => loadLanes(hot, ids),
       open: makeOpenLane({
         keyring,
-        getProvider,
+        getProvider: resources.registry.get,
         judgeUrl: egress.judge,
         defaultScheduleS: config.RETRY_SCHEDULE,
       }),
@@ -104,11 +123,15 @@ export async function runWorker(
     }),
     eventsOf: (deliveries) => loadEvents(hot, deliveries),
     attempt: makeAttempt({
+      threads: inbound.threads,
+      onThreadLost: (place, error) =>
+        log.warn({ err: error, integration_id: place.integrationId }, 'thread.lost'),
       send: egress.send,
       nowMs: Date.now,
       timeoutMs,
       userAgent: `Patchbay/${packageJson.version}`,
     }),
+    follow: refusals.follow,
     recorder,
     random: Math.random,
     log,
@@ -138,8 +161,13 @@ export async function runWorker(
   await jobs.workSweep(async () => {
     const found = await sweep(hot)
     if (found.lanes + found.conversations > 0) log.warn(found, 'lanes.swept')
+    await inbound.sweep()
+    await refreshDue()
   })
+  await jobs.workAnswers(inbound.answer)
+  await jobs.workRefreshes(refresh)
   const pumpRecoveries = makePumpRecoveries({ db: resources.pool, log, wake: jobs.wake })
   await jobs.workRecovery(() => pumpRecoveries(signal))
   await dispatcher.run(signal)
+  await refusals.settled()
 }

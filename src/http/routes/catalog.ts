@@ -8,12 +8,16 @@ import { json } from '../schemas.ts'
 const jsonSchema = z.record(z.string(), z.unknown())
 const provider = z
   .object({
+    schemaVersion: z.int(),
     key: z.string(),
     name: z.string(),
     description: z.string(),
     docsUrl: z.string(),
     supportsWebhooks: z.boolean(),
     supportsExternalTools: z.boolean(),
+    supportsInbound: z.boolean(),
+    install: z.enum(['paste', 'oauth']),
+    verification: z.string(),
     credentialsSchema: jsonSchema,
     configSchema: jsonSchema,
     permissions: z.array(z.string()),

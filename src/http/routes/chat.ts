@@ -28,6 +28,7 @@ const message = z
     role: z.enum(['user', 'assistant']),
     content: z.string(),
     model: z.string().nullable(),
+    externalUser: z.object({ id: z.string(), name: z.string().nullable() }).nullable(),
     createdAt: time,
   })
   .openapi('Message')

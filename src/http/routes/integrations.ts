@@ -1,10 +1,21 @@
 import { z } from '@hono/zod-openapi'
 import { decodeCursor } from '../../core/cursor.ts'
+import { DEFAULT_OVERLAP_S } from '../../core/rotation.ts'
 import type { makeIntegrations } from '../../integrations/integrations.ts'
 import { actorOf } from '../actor.ts'
 import { requires } from '../middleware/auth.ts'
 import { makeRouter, route } from '../route.ts'
-import { body, json, nextCursor, ok, orgParam, pageQuery, time, uuid } from '../schemas.ts'
+import {
+  body,
+  json,
+  nextCursor,
+  ok,
+  orgParam,
+  overlapBody,
+  pageQuery,
+  time,
+  uuid,
+} from '../schemas.ts'
 
 const record = z.record(z.string(), z.unknown())
 const integration = z
@@ -16,6 +27,7 @@ const integration = z
     isEnabled: z.boolean(),
     config: record,
     credentialFields: z.array(z.string()),
+    externalName: z.string().nullable(),
     status: z.enum(['connected', 'needs_attention', 'disconnected']),
     statusDetail: z.string().nullable(),
     createdAt: time,
@@ -57,7 +69,42 @@ const create = route({
       }),
     ),
   },
-  responses: { 201: json(z.object({ integration }), 'Installed') },
+  responses: {
+    201: json(
+      z.object({ integration, inboundSecret: z.string().optional() }),
+      'Installed; the secret for what is sent to us, where we make it, is shown once',
+    ),
+  },
+})
+
+const verify = route({
+  method: 'post',
+  path: `${path}/{integrationId}/verify`,
+  tags,
+  summary: 'Try the credentials against the app',
+  middleware,
+  request: { params: param },
+  responses: {
+    200: json(
+      z.object({ ok: z.boolean(), detail: z.string() }),
+      'What was tried, and what came of it',
+    ),
+  },
+})
+
+const rotateInboundSecret = route({
+  method: 'post',
+  path: `${path}/{integrationId}/rotate-inbound-secret`,
+  tags,
+  summary: 'A new secret for what is sent to us',
+  middleware,
+  request: { params: param, body: overlapBody },
+  responses: {
+    200: json(
+      z.object({ secret: z.string(), previousExpiresAt: time }),
+      'Shown once; the one until now is taken until then',
+    ),
+  },
 })
 
 const get = route({
@@ -109,8 +156,17 @@ export function integrationRoutes(integrations: ReturnType<typeof makeIntegratio
     })
     .openapi(create, async (c) => {
       const { orgId } = c.req.valid('param')
-      const created = await integrations.create(orgId, c.req.valid('json'), actorOf(c))
-      return c.json({ integration: created }, 201)
+      return c.json(await integrations.create(orgId, c.req.valid('json'), actorOf(c)), 201)
+    })
+    .openapi(verify, async (c) => {
+      const { orgId, integrationId } = c.req.valid('param')
+      return c.json(await integrations.verify(orgId, integrationId), 200)
+    })
+    .openapi(rotateInboundSecret, async (c) => {
+      const { orgId, integrationId } = c.req.valid('param')
+      const overlapS = c.req.valid('json').overlapSeconds ?? DEFAULT_OVERLAP_S
+      const by = actorOf(c)
+      return c.json(await integrations.rotateInboundSecret(orgId, integrationId, overlapS, by), 200)
     })
     .openapi(get, async (c) => {
       const { orgId, integrationId } = c.req.valid('param')

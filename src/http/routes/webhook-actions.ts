@@ -1,17 +1,15 @@
 import { z } from '@hono/zod-openapi'
 import type { Actor } from '../../core/actor.ts'
 import { RECOVERABLE } from '../../core/recovery.ts'
-import { MAX_OVERLAP_S } from '../../core/rotation.ts'
+import { DEFAULT_OVERLAP_S } from '../../core/rotation.ts'
 import type { makeRecover } from '../../history/recover.ts'
 import type { makeStats } from '../../history/stats.ts'
 import type { makeSubscriptions } from '../../integrations/subscriptions.ts'
 import { actorOf } from '../actor.ts'
 import { requires } from '../middleware/auth.ts'
 import { makeRouter, route } from '../route.ts'
-import { body, json, time, uuid } from '../schemas.ts'
+import { body, json, overlapBody, time, uuid } from '../schemas.ts'
 import { webhookParam, webhookPath } from './webhooks.ts'
-
-const DEFAULT_OVERLAP_S = 86_400
 
 const recovery = z
   .object({
@@ -61,18 +59,7 @@ const rotateSecret = route({
   middleware,
   request: {
     params: webhookParam,
-    body: {
-      content: {
-        'application/json': {
-          schema: z.strictObject({
-            overlapSeconds: z.int().min(0).max(MAX_OVERLAP_S).optional().openapi({
-              description: 'How long the old one stays valid; 0 drops every older one at once',
-            }),
-          }),
-        },
-      },
-      required: false,
-    },
+    body: overlapBody,
   },
   responses: {
     200: json(

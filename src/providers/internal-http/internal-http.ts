@@ -9,7 +9,7 @@ export const internalHttp: Provider = {
     key: 'internal-http',
     name: 'Internal service',
     description:
-      'Signed webhooks to services inside the network, and tools backed by them. Only to addresses the operator lists.',
+      'Signed webhooks to services inside the network, tools backed by them, and signed messages in. Only to addresses the operator lists.',
     categories: ['developer', 'internal'],
   },
   network: 'internal',
