@@ -58,6 +58,8 @@ export interface StoryOrg {
 }
 
 export interface Story extends AsyncDisposable {
+  /** Of the API, without a slash at its end. */
+  readonly url: string
   readonly pool: Pool
   /** The settings of the product, for further processes of it. */
   readonly env: Readonly<Record<string, string>>
@@ -97,6 +99,7 @@ export async function openStory({ env = {}, isWorker = true }: StoryOptions = {}
   const { pool } = database
   const owned = stack.move()
   return {
+    url: service.url ?? '',
     pool,
     env: settings,
     superadmin,

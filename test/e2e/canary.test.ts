@@ -1,10 +1,18 @@
-import { randomBytes } from 'node:crypto'
 import { SignJWT } from 'jose'
 import type { Pool } from 'pg'
+import { Webhook } from 'standardwebhooks'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openTestDatabase, type TestDatabase } from '../fixtures/database.ts'
 import { startPatchbay, type TestProcess, until } from '../fixtures/process.ts'
 import { openReceiver } from '../fixtures/receiver.ts'
+import {
+  commandOf,
+  SLACK_INSTALLED,
+  signedAsSlack,
+  slackClientSecret,
+  slackSigningSecret,
+} from './canary-slack.ts'
+import { dump, found, mark, marks, oddMark } from './marks.ts'
 
 /**
  * A marked secret in every field that may hold one, stories with failures in them, and endpoints that answer with what they
@@ -12,18 +20,6 @@ import { openReceiver } from '../fixtures/receiver.ts'
  */
 const stack = new AsyncDisposableStack()
 afterAll(() => stack.disposeAsync())
-
-const marks = new Map<string, string>()
-/** A value that is found again wherever it turns up; letters and digits, so that no encoding changes it. */
-function mark(what: string, prefix = ''): string {
-  const value = prefix + randomBytes(20).toString('hex')
-  marks.set(what, value)
-  return value
-}
-/** One that every encoding changes in its own way: as `\/` and `\u0026` in JSON, as `%2F` and `%2f` in URLs. */
-function oddMark(what: string): string {
-  return mark(what, 'a/b+c&d<e=f~')
-}
 
 /** Answers that show a secret once, as they should, are not kept here. */
 const answers: string[] = []
@@ -46,6 +42,11 @@ beforeAll(async () => {
   // Tells everything that it was sent, in its body; the path says with which status.
   const receiver = stack.use(
     await openReceiver((response, request) => {
+      if (request.url.endsWith('oauth.v2.access')) {
+        sent.push({ url: request.url, text: JSON.stringify([request.headers, request.body]) })
+        response.end(SLACK_INSTALLED)
+        return
+      }
       sent.push({
         url: request.url,
         text: JSON.stringify([request.url, request.headers, request.body]),
@@ -64,6 +65,12 @@ beforeAll(async () => {
       LLM_BASE_URL: `${echo}/401/v1`,
       LLM_API_KEY: mark('key of the model API', 'sk-'),
       LLM_MODEL: 'demo',
+      PUBLIC_URL: 'https://patchbay.example.com',
+      SLACK_API_URL: `${echo}/slack/`,
+      SLACK_WEBHOOK_HOSTS: 'hooks.slack.com,127.0.0.1',
+      SLACK_CLIENT_ID: '1.2',
+      SLACK_CLIENT_SECRET: slackClientSecret,
+      SLACK_SIGNING_SECRET: slackSigningSecret,
       PORT: '0',
       LOG_LEVEL: 'trace',
     }),
@@ -84,14 +91,17 @@ type Body = ReturnType<typeof JSON.parse>
 interface Asked {
   readonly token?: string
   readonly headers?: Readonly<Record<string, string>>
+  /** Sent as it is. */
+  readonly text?: string
   /** The member of the answer that shows a secret, and that is its purpose. */
-  readonly once?: 'secret' | 'key'
+  readonly once?: 'secret' | 'key' | 'inboundSecret'
 }
 
 async function ask(method: string, path: string, json?: unknown, more: Asked = {}): Promise<Body> {
+  const sentBody = json === undefined ? more.text : JSON.stringify(json)
   const response = await fetch(url + path, {
     method,
-    ...(json === undefined ? {} : { body: JSON.stringify(json) }),
+    ...(sentBody === undefined ? {} : { body: sentBody }),
     headers: {
       authorization: `Bearer ${more.token ?? token}`,
       'content-type': 'application/json',
@@ -107,12 +117,13 @@ async function ask(method: string, path: string, json?: unknown, more: Asked = {
 }
 
 async function install(providerKey: string, credentials: object): Promise<string> {
-  const made = await ask('POST', `/orgs/${org}/integrations`, {
-    providerKey,
-    name: providerKey,
-    credentials,
-  })
+  const key = `install-${marks.size}`
+  const input = { providerKey, name: providerKey, credentials }
+  const headers = { 'idempotency-key': key }
+  const once = 'inboundSecret'
+  const made = await ask('POST', `/orgs/${org}/integrations`, input, { once, headers })
   expect(made.status).toBe(201)
+  if (made.inboundSecret !== undefined) marks.set(`inbound secret ${key}`, made.inboundSecret)
   return made.integration.id
 }
 
@@ -177,6 +188,73 @@ test('webhooks: to endpoints that echo, of apps whose URL is the secret, with fa
   }
   await ask('GET', `/orgs/${org}/integrations`)
   await ask('GET', `/orgs/${org}/events`)
+})
+
+test('Slack by a click: its code, its tokens, and where its people are answered', async () => {
+  const at = `${url}/integrations/slack`
+  const begun = await fetch(`${at}/install?orgId=${org}`, {
+    headers: { authorization: `Bearer ${token}` },
+    redirect: 'manual',
+  })
+  const state = new URL(begun.headers.get('location') ?? '').searchParams.get('state') ?? ''
+  const cookie = (begun.headers.get('set-cookie') ?? '').split(';')[0] ?? ''
+  marks.set('state of an install', state)
+  marks.set('browser of an install', cookie.split('=')[1] ?? '')
+  const code = mark('code of an install, to Slack')
+  const callback = `/integrations/slack/callback?code=${code}&state=${state}`
+  expect((await ask('GET', callback, undefined, { headers: { cookie } })).status).toBe(200)
+  expect((await ask('GET', callback, undefined, { headers: { cookie } })).status).toBe(400)
+
+  const { integrations } = await ask('GET', `/orgs/${org}/integrations`)
+  const { id } = integrations.find(({ externalName }: Body) => externalName === 'Canary')
+  const path = `/orgs/${org}/integrations/${id}`
+  const { webhooks } = await ask('GET', `${path}/webhooks`)
+  await ask('POST', `${path}/webhooks/${webhooks[0].id}/test`)
+  await everyAttemptOf(`${path}/webhooks/${webhooks[0].id}`)
+  await ask('POST', `${path}/verify`)
+
+  const form = commandOf(`${echo}/404/response/${mark('response URL, to Slack')}`)
+  const post = (headers: Record<string, string>) =>
+    ask('POST', '/inbound/slack/commands', undefined, { text: form, headers })
+  expect((await post(signedAsSlack('another', form))).status).toBe(401)
+  expect((await post(signedAsSlack(slackSigningSecret, form))).text).toContain('Asking')
+  await until('it waits for its next try', async () => {
+    const { rowCount } = await database.pool.query(
+      `update patchbay.inbound_events set tries = 5
+       where integration_id = $1 and state = 'waiting' and last_error is not null`,
+      [id],
+    )
+    return rowCount === 1
+  })
+  await until('the asker could not be told', () =>
+    running.output().includes('question.asker_not_told'),
+  )
+})
+
+test('programs that post: their secrets, and what they were rotated to', async () => {
+  const id = await install('generic-webhook', {})
+  const rotated = await ask(
+    'POST',
+    `/orgs/${org}/integrations/${id}/rotate-inbound-secret`,
+    { overlapSeconds: 60 },
+    { once: 'secret', headers: { 'idempotency-key': 'rotate-inbound' } },
+  )
+  marks.set('inbound secret, rotated', rotated.secret)
+  const { conversation } = await ask('POST', `/orgs/${org}/conversations`, {})
+  const body = JSON.stringify({ conversationId: conversation.id, content: 'Hi', reply: true })
+  const now = new Date()
+  for (const [secret, status] of [
+    [rotated.secret, 202],
+    [`whsec_${Buffer.from(mark('forged inbound secret')).toString('base64')}`, 401],
+  ] as const) {
+    const headers = {
+      'webhook-id': 'msg-1',
+      'webhook-timestamp': String(Math.floor(now.getTime() / 1000)),
+      'webhook-signature': new Webhook(secret).sign('msg-1', now, body),
+    }
+    const posted = await ask('POST', `/inbound/${id}`, undefined, { text: body, headers })
+    expect(posted.status).toBe(status)
+  }
 })
 
 test('tools: to endpoints that echo, with failures', async () => {
@@ -274,68 +352,25 @@ async function broken(pool: Pool, table: string, work: () => Promise<void>): Pro
   }
 }
 
-/** A mark as it might be written: as it is, in hexadecimal, and in base64 from each of the three places it can begin. */
-function formsOf(value: string): string[] {
-  const bytes = Buffer.from(value)
-  const base64 = [0, 1, 2].flatMap((offset) => {
-    const text = Buffer.concat([Buffer.alloc(offset), bytes]).toString('base64')
-    // Without what depends on its neighbours.
-    const middle = text.slice(offset === 0 ? 0 : 4, -4)
-    return [middle, middle.replaceAll('+', '-').replaceAll('/', '_')]
-  })
-  const json = JSON.stringify(value).slice(1, -1)
-  const escaped = json.replaceAll('/', '\\/')
-  const careful = json.replaceAll('&', '\\u0026').replaceAll('<', '\\u003c')
-  const inUrl = encodeURIComponent(value)
-  const lower = inUrl.replace(/%../g, (hex) => hex.toLowerCase())
-  const plain = [value, json, escaped, careful, inUrl, lower]
-  const nested = plain.map((text) => JSON.stringify(text).slice(1, -1))
-  return [...new Set([...plain, ...nested, bytes.toString('hex'), ...base64])]
-}
-
-function found(where: string, text: string): string[] {
-  return [...marks]
-    .filter(([, value]) => formsOf(value).some((form) => text.includes(form)))
-    .map(([what, value]) => {
-      const at = Math.max(0, text.indexOf(value) - 200)
-      return `${what}, in ${where}: ${text.slice(at, at + 260)}`
-    })
-}
-
-/** Every row of every table that is not Postgres' own, as text. */
-async function dump(): Promise<string> {
-  const { rows: tables } = await database.pool.query<{ name: string }>(
-    `select format('%I.%I', n.nspname, c.relname) as name
-     from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
-     where c.relkind in ('r', 'm', 'f') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'`,
-  )
-  const texts: string[] = []
-  for (const { name } of tables) {
-    const { rows } = await database.pool.query<{ row: string }>(
-      `select t::text as row from ${name} as t`,
-    )
-    texts.push(name, ...rows.map(({ row }) => row))
-  }
-  return texts.join('\n')
-}
-
 test('nobody was sent a secret that is another’s', () => {
   const isFor = (what: string, url: string) =>
     (what.startsWith('header') && /\/in$/.test(url)) ||
     (what.startsWith('credential of a tool') && url.includes('/tool')) ||
     (what === 'credential in a URL' && url.includes('/tool')) ||
-    (what === 'key of the model API' && url.includes('/v1'))
+    (what === 'key of the model API' && url.includes('/v1')) ||
+    (what.endsWith('to Slack') && /^\/(?:slack|404\/response)\//.test(url))
   const strays = sent.flatMap(({ url, text }) =>
     [...marks].filter(([what, value]) => text.includes(value) && !isFor(what, url)),
   )
   expect(strays).toEqual([])
+  expect(sent.map(({ url }) => url)).toContain('/slack/chat.postMessage')
   expect(sent.some(({ text }) => text.includes(marks.get('header authorization') ?? ''))).toBe(true)
 })
 
 test('no mark is found: in no answer, no line of the log, no row of the database', async () => {
   running.kill('SIGTERM')
   expect(await running.exited).toBe(0)
-  const rows = await dump()
+  const rows = await dump(database.pool)
   const lines = running.output()
   // The search finds what is there, or it would prove nothing.
   expect(rows).toContain('echo.fail')
