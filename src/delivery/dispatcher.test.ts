@@ -5,6 +5,7 @@ import { makeLog } from '../telemetry/log.ts'
 import type { LaneConfig } from './attempt.ts'
 import type { Claim, Claimed } from './claim.ts'
 import { type DispatcherDeps, makeDispatcher } from './dispatcher.ts'
+import { makeWalk } from './walk.ts'
 
 const NOTHING: Claimed = { deliveries: [], stoppedLanes: [], walked: 0, lastLane: null }
 
@@ -105,6 +106,19 @@ describe('the walk over the lanes', () => {
       return { ...NOTHING, walked: n === 1 ? 2 : 4, lastLane: `lane ${n}` }
     })
     expect(claims.map(({ slots, lanes }) => slots / lanes)).toEqual([2, 1, 1, 2])
+  })
+
+  test('looks at few lanes while most of them may have nothing now, and at many again when they may', async () => {
+    const walk = makeWalk()
+    const went = (walked: number, taken: number) => {
+      const deliveries = Array.from({ length: taken }, (_, n) => claimedOf(`lane ${n}`))
+      walk.went(512, walked, { ...NOTHING, deliveries, walked, lastLane: 'lane' })
+      return walk.next(512).lanes
+    }
+    expect(went(256, 16)).toBe(64)
+    expect(went(64, 16)).toBe(64)
+    expect(went(64, 40)).toBe(512)
+    expect(went(512, 16)).toBe(64)
   })
 
   test('rests after a round that gave nothing', async () => {
