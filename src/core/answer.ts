@@ -31,10 +31,15 @@ export function judgeAnswer(answer: Omit<Answer, 'body'>, nowMs: number): Outcom
 
 const MAX_SNIPPET_LENGTH = 1024
 
+/** Without control characters, but tabs and line ends. */
+export function withoutControls(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
+  return text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/g, '\ufffd')
+}
+
 /** The beginning of a body as text that can stand in a table: no control characters, cut with a mark. */
 export function toSnippet(body: string, isCut: boolean): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
-  const printable = body.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/g, '\ufffd')
+  const printable = withoutControls(body)
   return isCut || printable.length > MAX_SNIPPET_LENGTH
     ? `${printable.slice(0, MAX_SNIPPET_LENGTH - 1).toWellFormed()}…`
     : printable

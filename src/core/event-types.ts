@@ -5,6 +5,8 @@ import { membersOf } from './json-text.ts'
 /** An event type that Patchbay itself emits. Hosts and orgs may emit types of their own by the same grammar. */
 export interface EventTypeEntry {
   readonly type: string
+  /** What happened, in a few words for people. */
+  readonly title: string
   readonly description: string
   readonly data: z.ZodObject
   /** Members of `data` that carry what people wrote: left out unless a subscription asks for them. */
@@ -24,6 +26,7 @@ const WEBHOOK = {
 export const EVENT_TYPES: readonly EventTypeEntry[] = [
   {
     type: 'chat.turn.completed',
+    title: 'The assistant answered',
     description: 'A user wrote and the assistant answered: the turn is committed.',
     data: z.object({
       assistantMessageId: id,
@@ -52,6 +55,7 @@ export const EVENT_TYPES: readonly EventTypeEntry[] = [
   },
   {
     type: 'tool.exec.success',
+    title: 'A tool ran',
     description: 'A tool ran and returned a result.',
     data: z.object({ tool: z.string(), runId: id, durationMs: z.int() }),
     contentMembers: [],
@@ -63,6 +67,7 @@ export const EVENT_TYPES: readonly EventTypeEntry[] = [
   },
   {
     type: 'tool.exec.error',
+    title: 'A tool failed',
     description: 'A tool ran and failed, timed out, or may not be called.',
     data: z.object({ tool: z.string(), runId: id, error: z.string() }),
     contentMembers: [],
@@ -74,6 +79,7 @@ export const EVENT_TYPES: readonly EventTypeEntry[] = [
   },
   {
     type: 'webhook.test',
+    title: 'A test of this webhook',
     description: 'Somebody asked for a test of a subscription. Sent to that subscription only.',
     data: z.object({ webhookId: id, message: z.string() }),
     contentMembers: [],
@@ -84,6 +90,7 @@ export const EVENT_TYPES: readonly EventTypeEntry[] = [
   },
   {
     type: 'webhook.subscription.failing',
+    title: 'A webhook keeps failing',
     description:
       'Ten tries in a row failed: the circuit of the subscription is open. Told once, until it recovers; of a hundred subscriptions of an org at a time.',
     data: webhook.extend({
@@ -101,6 +108,7 @@ export const EVENT_TYPES: readonly EventTypeEntry[] = [
   },
   {
     type: 'webhook.subscription.disabled',
+    title: 'A webhook was disabled',
     description:
       'A subscription was disabled, by a person or by its receiver. What is owed is held.',
     data: webhook.extend({ reason: z.string().nullable() }),
@@ -112,6 +120,7 @@ export const EVENT_TYPES: readonly EventTypeEntry[] = [
   },
   {
     type: 'webhook.subscription.recovered',
+    title: 'A webhook works again',
     description: 'A delivery succeeded again: the circuit is closed, and what was held goes out.',
     data: webhook.extend({ failingSince: time.nullable(), recoveredAt: time.nullable() }),
     contentMembers: [],
@@ -123,6 +132,7 @@ export const EVENT_TYPES: readonly EventTypeEntry[] = [
   },
   {
     type: 'app.notice',
+    title: 'A notice',
     description:
       'Something for the people of an app, in the channel where they asked. Sent there only.',
     data: z.object({ text: z.string() }),
@@ -131,6 +141,7 @@ export const EVENT_TYPES: readonly EventTypeEntry[] = [
   },
   {
     type: 'integration.needs_attention',
+    title: 'An app needs attention',
     description: 'An app refuses its credentials or its webhook: somebody has to do something.',
     data: z.object({ integrationId: id, providerKey: z.string(), detail: z.string() }),
     contentMembers: [],
@@ -143,6 +154,11 @@ export const EVENT_TYPES: readonly EventTypeEntry[] = [
 ]
 
 const BY_TYPE = new Map(EVENT_TYPES.map((entry) => [entry.type, entry]))
+
+/** What happened, in words; types of an org's own stand for themselves. */
+export function titleOf(type: string): string {
+  return BY_TYPE.get(type)?.title ?? type
+}
 
 /** Why `data` is not what its event type says it is: a member of it, and what is wrong. null for types of an org's own. */
 export function dataProblem(type: string, data: unknown): ErrorDetail | null {

@@ -165,7 +165,7 @@ describe('any other event', () => {
     expect(textsOf(shown(event('chat.turn.completed', { content: 'odd' })))[0]).toBe(
       '*The assistant answered*',
     )
-    expect(textsOf(shown(event('app.notice', { text: ' ' })))[0]).toBe('*app.notice*')
+    expect(textsOf(shown(event('app.notice', { text: ' ' })))[0]).toBe('*A notice*')
   })
 })
 

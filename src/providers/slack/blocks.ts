@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { EventRecord } from '../../core/event.ts'
+import { titleOf } from '../../core/event-types.ts'
 import { escapeText, fitText, tameMarkdown } from './text.ts'
 
 /** Of all blocks of a message together: Slack refuses more than about 13,200, and `markdown` blocks over 12,000. */
@@ -118,20 +119,8 @@ function quote(user: string): Block[] {
   return [section(shown.text), ...missingMark('The question', shown.missing)]
 }
 
-/** What happened, in words, for the types that Patchbay itself emits. */
-const TITLES: ReadonlyMap<string, string> = new Map([
-  ['chat.turn.completed', 'The assistant answered'],
-  ['tool.exec.success', 'A tool ran'],
-  ['tool.exec.error', 'A tool failed'],
-  ['webhook.test', 'A test'],
-  ['webhook.subscription.failing', 'A webhook is failing'],
-  ['webhook.subscription.disabled', 'A webhook was disabled'],
-  ['webhook.subscription.recovered', 'A webhook works again'],
-  ['integration.needs_attention', 'An integration needs attention'],
-])
-
 function eventMessage(event: EventRecord, data: unknown): SlackMessage {
-  const title = TITLES.get(event.type) ?? event.type
+  const title = titleOf(event.type)
   const about = escapeText(`${event.type}${inConversation(event)}`)
   const code = fitText(JSON.stringify(data, null, 2), MAX_CODE, inCode)
   return {

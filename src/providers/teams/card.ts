@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { cutText } from '../../core/cut.ts'
 import type { EventRecord } from '../../core/event.ts'
+import { titleOf } from '../../core/event-types.ts'
 import { membersOf } from '../../core/json-text.ts'
 import { cutMark, fittingBody } from './fit.ts'
 import { literal, literalLines, printable, safeMarkdown } from './markdown.ts'
@@ -8,18 +9,6 @@ import { literal, literalLines, printable, safeMarkdown } from './markdown.ts'
 const MAX_QUOTE_LENGTH = 2000
 const MAX_DATA_LENGTH = 3000
 const MAX_NAME_LENGTH = 80
-
-/** What happened, in words; other types stand for themselves. */
-const TITLES: Readonly<Record<string, string>> = {
-  'chat.turn.completed': 'The assistant answered',
-  'tool.exec.success': 'A tool ran',
-  'tool.exec.error': 'A tool failed',
-  'webhook.test': 'A test of this webhook',
-  'webhook.subscription.failing': 'A webhook keeps failing',
-  'webhook.subscription.disabled': 'A webhook was disabled',
-  'webhook.subscription.recovered': 'A webhook works again',
-  'integration.needs_attention': 'An app needs attention',
-}
 
 const notice = z.object({ text: z.string() })
 const turn = z.object({
@@ -82,9 +71,8 @@ function draft(event: EventRecord, integrationId: string): Draft {
     const said = turn.safeParse(data)
     if (said.success) return turnDraft(said.data, integrationId, about)
   }
-  const title = Object.hasOwn(TITLES, event.type) ? TITLES[event.type] : undefined
   return {
-    head: [block(literal(title ?? event.type), { weight: 'Bolder' }), ...about],
+    head: [block(literal(titleOf(event.type)), { weight: 'Bolder' }), ...about],
     text: printable(dataLines(event.data)),
     toBlocks: monospace,
     maxLength: MAX_DATA_LENGTH,

@@ -1,3 +1,5 @@
+import { withoutControls } from '../../core/answer.ts'
+
 /** `[label](target)`, the target with parentheses one deep; or where else CommonMark could read a link. */
 const LINK = /!?\[([^[\]\\\n]*)\]\(((?:[^\s()<>\\]|\([^\s()<>\\]*\))+)\)|\]\(/g
 /** A name of two labels or more, or an address; bounded, so that a long label costs no more than its length. */
@@ -45,13 +47,7 @@ export function literalLines(text: string): string {
 
 /** Characters that a card can have: no control characters, no halves of a pair. */
 export function printable(text: string): string {
-  return (
-    text
-      .toWellFormed()
-      .replace(/\r\n?/g, '\n')
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
-      .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/g, '\ufffd')
-  )
+  return withoutControls(text.toWellFormed().replace(/\r\n?/g, '\n'))
 }
 
 function honestLink(label: string, target: string): string {
