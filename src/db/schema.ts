@@ -13,9 +13,7 @@ import {
 } from 'drizzle-orm/pg-core'
 import { at, bytea, createdAt, id, newId, patchbay } from './columns.ts'
 
-/*
- * What drizzle knows of the database. The migrations are the truth; `schema.pg.test.ts` compares every column here with theirs.
- */
+// What drizzle knows. The migrations are the truth; `schema.pg.test.ts` compares every column here with theirs.
 
 export const orgs = patchbay.table('orgs', {
   id: text('id').primaryKey(),

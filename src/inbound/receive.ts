@@ -62,20 +62,20 @@ export function makeReceive(deps: ReceiveDeps) {
     /**
      * Reads what was posted to one integration.
      *
+     * @param isFor whether such apps post there
      * @returns null: it is signed, and there is nothing to do
      * @throws AppError `NOT_FOUND`, `UNAUTHENTICATED`, `INVALID_BODY`, `FORBIDDEN` where it is disabled
      */
     async read(
       integrationId: string,
-      providerKeys: ReadonlySet<string> | null,
+      isFor: (providerKey: string) => boolean,
       request: InboundRequest,
     ): Promise<{ integration: InboundIntegration; said: Said } | null> {
       const integration = await deps.byId(integrationId)
       if (integration === null) throw notFound('integration')
       const { providerKey } = integration
-      const isOne = providerKeys === null || providerKeys.has(providerKey)
       const readInbound = deps.findProvider(providerKey)?.readInbound ?? null
-      if (!isOne || readInbound === null) throw notFound('integration')
+      if (!isFor(providerKey) || readInbound === null) throw notFound('integration')
       const inbound = readInbound(request, await deps.openSecrets(integration))
       switch (inbound.kind) {
         case 'refused':
@@ -135,7 +135,5 @@ export function makeReceive(deps: ReceiveDeps) {
       )
       return isNew ? { kind: 'new', id, messageId: null } : known(integration, key)
     },
-
-    answerLater: deps.answerLater,
   }
 }

@@ -22,8 +22,8 @@ export interface InboundRoutesDeps {
   readonly takeInbound: ((integrationId: string) => Promise<Verdict>) | null
 }
 
-const TEAMS = new Set(['teams'])
-const NOT_TEAMS = null
+const isTeams = (providerKey: string) => providerKey === 'teams'
+const isProgram = (providerKey: string) => !isTeams(providerKey)
 
 const WORKING = 'I am working on it. The answer comes to the channel in a moment.'
 const NOWHERE =
@@ -35,11 +35,11 @@ const ALREADY = 'I have that question already and am working on it.'
 export function inboundRoutes(deps: InboundRoutesDeps) {
   const { receive } = deps
 
-  async function read(c: Context<AppEnv>, providerKeys: ReadonlySet<string> | null) {
+  async function read(c: Context<AppEnv>, isFor: (providerKey: string) => boolean) {
     const integrationId = c.req.param('integrationId') ?? ''
     if (!isUuid(integrationId)) throw new AppError('NOT_FOUND', 'No such integration.')
     requireJsonType(c)
-    const found = await receive.read(integrationId, providerKeys, await toInbound(c))
+    const found = await receive.read(integrationId, isFor, await toInbound(c))
     // Only what is signed counts: whoever merely knows the address keeps nobody out.
     await limit(integrationId)
     return found
@@ -57,7 +57,7 @@ export function inboundRoutes(deps: InboundRoutesDeps) {
   return makeRouter()
     .use('/inbound/*', refuseCodings, limitBody)
     .post('/inbound/teams/:integrationId', async (c) => {
-      const found = await read(c, TEAMS)
+      const found = await read(c, isTeams)
       if (found === null) return answered(c, 'teams', 'Ask me something.')
       const { integration, said } = found
       const { orgId } = integration
@@ -71,7 +71,7 @@ export function inboundRoutes(deps: InboundRoutesDeps) {
       return answered(c, integration.providerKey, answer)
     })
     .post('/inbound/:integrationId', async (c) => {
-      const found = await read(c, NOT_TEAMS)
+      const found = await read(c, isProgram)
       if (found === null) return c.json({ messageId: null }, 200)
       const { integration, said } = found
       if (!('conversationId' in said.where)) throw new AppError('NOT_FOUND', 'No such integration.')
