@@ -81,19 +81,23 @@ export function makeSlackApp(deps: SlackAppDeps): SlackApp {
     return { url: authorizeUrl({ apiUrl, clientId, redirectUri, state }), browser }
   }
 
-  /** The channel that was chosen at Slack is told what happens in the chat, by the bot: so that a conversation is a thread. */
+  /**
+   * The channel that was chosen at Slack is told what happens in the chat, by the bot: so that a conversation is a thread.
+   *
+   * @returns what the person should know of it
+   */
   async function subscribe(
     orgId: string,
     integrationId: string,
     { webhook }: SlackInstalled,
     principalId: string,
-  ): Promise<string | null> {
+  ): Promise<string> {
     const url = webhook === null ? null : registry.get('slack').channelUrl?.(webhook.channelId)
-    if (webhook === null || url === undefined || url === null) return null
+    if (webhook === null || url === undefined || url === null) return ''
     const by = { principalId, address: null, requestId: null }
     const channel = { url, description: `What happens in the chat, in ${webhook.channel}` }
     await channels.ensure(orgId, integrationId, channel, by, ['chat.turn.completed'])
-    return webhook.channel
+    return ` What happens in the chat is posted to ${webhook.channel}.`
   }
 
   /** Who signed it: the installation's app, or the org's own, whose requests name its integration. */
@@ -142,9 +146,14 @@ export function makeSlackApp(deps: SlackAppDeps): SlackApp {
       const { installed } = exchanged
       const by = { principalId: userId, ...actor }
       const id = await installs.keep(orgId, toInstalledApp(installed), by)
-      const channel = await subscribe(orgId, id, installed, userId)
+      // Connected it is by now, whatever comes of the channel.
+      const told = await subscribe(orgId, id, installed, userId).catch((error: unknown) => {
+        if (error instanceof AppError)
+          return ` Nothing is posted to a channel yet: ${error.message}`
+        throw error
+      })
       const workspace = installed.teamName ?? 'of your Enterprise organization'
-      return { workspace, org: await deps.orgName(orgId), channel }
+      return { workspace, org: await deps.orgName(orgId), told }
     },
 
     appManifest: () => {

@@ -158,3 +158,21 @@ describe('an install by OAuth', () => {
     })
   })
 })
+
+test('an org that may have no more webhooks is connected all the same, and told that its channel is not', async () => {
+  const env = { ...slackSettings(slack), WEBHOOKS_PER_ORG: '1' }
+  await using full = await openStory({ env, isWorker: false })
+  const org = await full.addOrg()
+  await org.subscribe('http://127.0.0.1:9/hook')
+  const team = slack.addTeam('Full')
+  const place = { team, channel: slack.addChannel(team, 'general') }
+  const page = await consent(slack, full, await beginInstall(full, org), place)
+  expect([page.status, page.text]).toEqual([
+    200,
+    expect.stringMatching(
+      /Slack is connected.*Nothing is posted to a channel yet: .*WEBHOOKS_PER_ORG/,
+    ),
+  ])
+  const { body } = await org.call('GET', `${org.path}/integrations`)
+  expect(body.integrations.at(-1)).toMatchObject({ externalName: 'Full', status: 'connected' })
+})

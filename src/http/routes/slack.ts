@@ -40,7 +40,8 @@ export interface SlackApp {
   }) => Promise<{
     readonly workspace: string
     readonly org: string
-    readonly channel: string | null
+    /** What else the person should know, after a space. */
+    readonly told: string
   }>
   readonly appManifest: () => Record<string, unknown>
   /** Reads what Slack posted, its signature checked. Throws `UNAUTHENTICATED`, `INVALID_BODY`. */
@@ -157,9 +158,7 @@ export function slackRoutes({ slack, fromSlack }: SlackRoutesDeps) {
       const actor = { address: c.get('address') ?? null, requestId: c.get('requestId') }
       return orRefusal(c, async () => {
         const done = await slack.finish({ code, state, browser, actor })
-        const where =
-          done.channel === null ? '' : ` What happens in the chat is posted to ${done.channel}.`
-        const text = `The workspace ${done.workspace} is connected to ${done.org}.${where} Mention the app in a channel to talk to the assistant. You can close this page.`
+        const text = `The workspace ${done.workspace} is connected to ${done.org}.${done.told} Mention the app in a channel to talk to the assistant. You can close this page.`
         return textPage(c, 200, 'Slack is connected', text)
       })
     })
