@@ -32,7 +32,7 @@ export default defineConfig({
         test: {
           name: 'e2e',
           sequence: { groupOrder: 2 },
-          include: ['test/e2e/**/*.test.ts'],
+          include: ['test/{e2e,conformance-mcp}/**/*.test.ts'],
           globalSetup: ['test/fixtures/global-setup.ts'],
           testTimeout: 120_000,
           hookTimeout: 60_000,
@@ -43,7 +43,7 @@ export default defineConfig({
         test: {
           name: 'behaviours',
           sequence: { groupOrder: 3 },
-          include: ['test/behaviours/**/*.test.ts'],
+          include: ['test/{behaviours,host}/**/*.test.ts'],
           globalSetup: ['test/fixtures/global-setup.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,

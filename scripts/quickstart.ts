@@ -8,14 +8,15 @@ import { EmbeddedError } from '../src/db/embedded.ts'
 import { jwtSecret } from '../src/service/resources.ts'
 import { openService } from '../src/service/service.ts'
 import { makeLog } from '../src/telemetry/log.ts'
+import { askForApproval } from './quickstart/approval.ts'
 import { makeClient } from './quickstart/client.ts'
 import { type Arrival, openReceiver } from './quickstart/receiver.ts'
 import { formatTable } from './table.ts'
 
 /**
  * `npm run quickstart`: the whole product on real input, in one process: a chat turn commits, signed webhooks arrive at a
- * receiver that verifies them, one of them only after retries, the history stands in SQL, and a subscription that came too
- * late asks why, and gets what it missed.
+ * receiver that verifies them, one of them only after retries, the history stands in SQL, a subscription that came too late
+ * asks why, and gets what it missed, and a tool waits for a person.
  */
 const WAIT_MS = 30_000
 
@@ -85,7 +86,7 @@ async function main(): Promise<void> {
   const turn = await api.post(`${org}/conversations/${conversation.id}/turns`, { content: said })
   line('user', said)
   line('assistant', turn.assistantMessage.content)
-  line('committed', 'two messages, one tool run and two events, in one transaction')
+  line('committed', 'the run with its event; then both messages with theirs, in one transaction')
 
   heading('What arrives')
   console.log(dim(`  ${arrivalRow(['event', 'path', 'try', 'signatures', 'answered'])}`))
@@ -116,6 +117,13 @@ async function main(): Promise<void> {
   await receiver.until(6, WAIT_MS, (arrival) => {
     if (arrival.path === '/late') console.log(`  ${describe(arrival)}`)
   })
+  await untilSettled(service.databaseUrl, orgId)
+
+  heading('A tool that somebody has to approve')
+  const place = { api, org, integrationId: integration.id, url: receiver.url }
+  await askForApproval(place, line)
+  console.log(dim('\n  every run, from patchbay.tool_runs'))
+  console.log(indent(await runsTable(service.databaseUrl, orgId)))
   await untilSettled(service.databaseUrl, orgId)
   whatNext(orgId)
 }
@@ -184,6 +192,18 @@ async function attemptsTable(url: string, subscriptionId: string): Promise<strin
   return tableOf(result)
 }
 
+async function runsTable(url: string, orgId: string): Promise<string> {
+  const result = await query(
+    url,
+    `select r.tool, r.source, r.user_id, r.outcome, r.duration_ms, a.decided_by as approved_by, r.arguments, r.result
+     from patchbay.tool_runs as r
+     left join patchbay.tool_approvals as a on a.org_id = r.org_id and a.id = r.approval_id
+     where r.org_id = $1 order by r.id`,
+    [orgId],
+  )
+  return tableOf(result)
+}
+
 function tableOf(result: pg.QueryResult): string {
   const names = result.fields.map((field) => field.name)
   return formatTable(
@@ -198,6 +218,10 @@ function whatNext(orgId: string): void {
     ['npm start', 'the API and a worker; its API documentation is at http://127.0.0.1:8787/docs'],
     [`npm run token -- --org ${orgId} --user me --role admin`, 'a token for curl'],
     ['npm run sql -- "select * from patchbay.webhook_deliveries"', 'the same history, any time'],
+    [
+      'docs/tools.md',
+      'tools: signed calls, approvals, OpenAPI import, MCP; docs/host.md for your own model loop',
+    ],
     ['docs/receiving.md', 'verify webhooks in TypeScript, Python, Go, Ruby or PHP'],
     ['npm test', 'the whole test suite'],
     [
@@ -212,7 +236,8 @@ const isTerminal = process.stdout.isTTY === true
 const dim = (text: string) => (isTerminal ? `\u001b[2m${text}\u001b[0m` : text)
 const bold = (text: string) => (isTerminal ? `\u001b[1m${text}\u001b[0m` : text)
 const heading = (text: string) => console.log(`\n${bold(text)}`)
-const line = (label: string, text: string) => console.log(`  ${label.padEnd(10)} ${text}`)
+const line = (label: string, text: string) =>
+  console.log(`  ${label.padEnd(10)} ${text.replaceAll('\n', `\n${' '.repeat(13)}`)}`)
 const step = (label: string, text: string) => line(`✓ ${label}`, text)
 const indent = (text: string) => text.replace(/^/gm, '  ')
 

@@ -214,6 +214,13 @@ export const settings = z.object({
     .describe(
       'Tool runs a minute through one integration, and requests a minute of its app to us, over all processes; 0: as many as come.',
     ),
+  APPROVAL_SECONDS: z.coerce
+    .number('must be a number')
+    .int()
+    .min(10)
+    .max(2_592_000)
+    .default(86_400)
+    .describe('How long a tool call waits for its approval; after that it is not run.'),
   TOOL_CONCURRENCY: z.coerce
     .number('must be a number')
     .int()

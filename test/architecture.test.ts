@@ -74,6 +74,9 @@ const OWNED_BY: Record<string, readonly string[]> = {
   undici: ['egress'],
   'rate-limiter-flexible': ['limits'],
   ajv: ['tools'],
+  // Its transports are given a `fetch` that goes through egress/.
+  '@modelcontextprotocol': ['tools'],
+  '@scalar': ['tools'],
   ai: ['chat'],
   // Typed CRUD, beside the feature it serves.
   'drizzle-orm': ['db', 'integrations', 'tools', 'chat', 'auth', 'service'],
@@ -101,6 +104,9 @@ const MAY_HAVE: Readonly<Record<string, readonly string[]>> = {
   'src/db/launcher.ts': ['node:child_process'],
   // A context without anything in it, for patterns that may run for ever.
   'src/tools/args.ts': ['node:vm'],
+  // A thread of its own for a stranger's document, which ends when that takes too long. Nothing in it opens anything.
+  'src/tools/openapi/plan-in-thread.ts': ['node:events', 'node:worker_threads', 'Worker'],
+  'src/tools/openapi/plan-thread.ts': ['node:worker_threads'],
 }
 
 /** Packages that reach the database or listen, or do neither. What is not here or in `OWNED_BY` is looked at first. */

@@ -8,6 +8,7 @@ import { exchange } from '../../src/egress/exchange.ts'
 import { openJobs } from '../../src/jobs/jobs.ts'
 import { genericWebhook } from '../../src/providers/generic-webhook/generic-webhook.ts'
 import { toRegistry } from '../../src/providers/registry.ts'
+import { makeApprovalWork } from '../../src/service/approval-work.ts'
 import { makeFeatures } from '../../src/service/features.ts'
 import { makeInbound } from '../../src/service/inbound.ts'
 import { runWorker } from '../../src/service/worker.ts'
@@ -65,6 +66,7 @@ const resources = {
   db: makeDb(pool),
   inOrg: noOrg,
   readInOrg: noOrg,
+  writeInOrg: noOrg,
   countPool: pool,
   keyring: plainKeyring,
   // A worker judges and sends, and nothing else.
@@ -75,4 +77,5 @@ const resources = {
 }
 const features = makeFeatures(config, resources, log)
 const inbound = makeInbound(resources, features, log, stopping.signal)
-await runWorker(config, { resources, features, inbound }, log, stack, stopping.signal)
+const approvalWork = makeApprovalWork(resources, features, inbound, log, stopping.signal)
+await runWorker(config, { resources, features, inbound, approvalWork }, log, stack, stopping.signal)

@@ -77,6 +77,8 @@ export async function subscribeLanes(options: LanesOptions): Promise<Contents['s
     audit,
     nowMs: Date.now,
     callApp: () => Promise.reject(new Error('the bench calls no app')),
+    urlJudge: async () => () => null,
+    whenChanged: () => undefined,
   })
   const subscriptions = makeSubscriptions({
     inOrg,

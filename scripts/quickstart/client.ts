@@ -6,6 +6,9 @@ interface Answer {
   readonly tool: { readonly name: string; readonly wireName: string }
   readonly conversation: { readonly id: string }
   readonly assistantMessage: { readonly content: string }
+  readonly approvals: readonly { readonly approvalId: string }[]
+  readonly approval: { readonly decidedBy: string }
+  readonly messages: readonly { readonly content: string }[]
   readonly events: readonly { readonly id: string }[]
   readonly verdict: string
   readonly reason: string

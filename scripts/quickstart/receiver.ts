@@ -16,7 +16,7 @@ const FLAKY_FAILURES = 2
 
 /**
  * The other side: a server that verifies what it gets (with the library's `verifyWebhook`, and the plain signature by its own
- * HMAC), has an endpoint that fails twice, and one that backs a tool.
+ * HMAC), has an endpoint that fails twice, and two that back tools.
  */
 export async function openReceiver() {
   const secrets = new Map<string, string>()
@@ -31,6 +31,11 @@ export async function openReceiver() {
       response.setHeader('content-type', 'application/json')
       const { args } = JSON.parse(body)
       response.end(JSON.stringify({ city: args.city, sky: 'clear', celsius: 21 }))
+      return
+    }
+    if (path === '/door') {
+      response.setHeader('content-type', 'application/json')
+      response.end(JSON.stringify({ door: JSON.parse(body).args.door, isOpen: true }))
       return
     }
     const isFailing = path === '/flaky' && failuresLeft > 0
@@ -67,6 +72,7 @@ export async function openReceiver() {
         const check = () => {
           if (arrivals.length < count) return
           clearTimeout(timer)
+          onArrival = () => undefined
           done()
         }
         for (const arrival of arrivals) show(arrival)

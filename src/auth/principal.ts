@@ -1,5 +1,5 @@
 import { AppError, notFound } from '../core/error.ts'
-import type { ReadInOrg } from '../db/tenants.ts'
+import type { SendInOrg } from '../db/tenants.ts'
 import { grantsOf, type Permission, type Requirement, type Role } from './permissions.ts'
 
 const MAX_USER_ID_LENGTH = 256
@@ -63,7 +63,7 @@ interface MemberRow {
  * An org that does not exist and one the principal has nothing to do with are the same: not found. Only who belongs to the
  * org learns that a permission is missing.
  */
-export function makeAuthorize({ readInOrg }: { readonly readInOrg: ReadInOrg }): Authorize {
+export function makeAuthorize({ readInOrg }: { readonly readInOrg: SendInOrg }): Authorize {
   return async (principal, orgId, requirement) => {
     const [row] = await readInOrg<MemberRow>(orgId, MEMBER, [orgId, principal.id])
     if (row === undefined) throw notFound('org')

@@ -1,6 +1,8 @@
 import type { Model, ModelTurn } from './model.ts'
 
 const USE = /^use\s+([^\s{]+)\s*([\s\S]*)$/i
+/** What a turn goes on with. */
+const TOLD = /^\[From Patchbay, not from the user\] ([\s\S]*)\n.*$/
 const MAX_NAMES = 20
 
 /**
@@ -18,6 +20,8 @@ export const demoModel: Model = {
 
 async function answer({ messages, tools, runTool }: ModelTurn): Promise<string> {
   const said = (messages.at(-1)?.content ?? '').trim()
+  const [, told] = TOLD.exec(said) ?? []
+  if (told !== undefined) return `Demo model: ${told}`
   const command = USE.exec(said)
   if (command === null) {
     const names = tools.slice(0, MAX_NAMES).map((tool) => tool.name)
@@ -27,7 +31,8 @@ async function answer({ messages, tools, runTool }: ModelTurn): Promise<string> 
   const [, name = '', json = ''] = command
   const args = parseObject(json.trim() === '' ? '{}' : json)
   if (args === null) return `Demo model: what follows \`use ${name}\` is not a JSON object.`
-  const { isOk, content } = await runTool(name, args)
+  const { isOk, isWaiting, content } = await runTool(name, args)
+  if (isWaiting === true) return `Demo model: ${content}`
   return isOk ? `Demo model: ${name} returned ${content}` : `Demo model: ${name} failed: ${content}`
 }
 

@@ -16,6 +16,8 @@ export interface ModelTool {
 export interface ToolAnswer {
   readonly isOk: boolean
   readonly content: string
+  /** It has not run: a person has to approve it first. */
+  readonly isWaiting?: boolean
 }
 
 export interface ModelTurn {

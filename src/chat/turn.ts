@@ -5,24 +5,13 @@ import type { DbTx, Queryable } from '../db/pool.ts'
 import { messages } from '../db/schema.ts'
 import type { InOrg } from '../db/tenants.ts'
 import { isForeignKeyViolation, type Message, toMessage } from './conversations.ts'
-import type { Model, ModelMessage, ModelTool, ToolAnswer } from './model.ts'
+import type { Model, ModelMessage, ModelTool } from './model.ts'
+import { type InvokeTool, makeToolbox, type Toolbox, type TurnWaiting } from './toolbox.ts'
 
 const HISTORY_MESSAGES = 50
-const MAX_TOOL_ANSWER_CHARS = 50_000
 const MAX_ANSWER_CHARS = 100_000
-const MAX_RUNS = 16
 /** Of the event: ids and names beside what was said. */
 const EVENT_FRAME_BYTES = 4096
-
-/** What a turn needs to know of a run that has ended. */
-export interface TurnRun {
-  readonly id: string
-  readonly tool: string
-  readonly outcome: string
-  readonly result: unknown
-  readonly error: string | null
-  readonly durationMs: number
-}
 
 export interface TurnEvent {
   readonly orgId: string
@@ -31,22 +20,22 @@ export interface TurnEvent {
   readonly data: Record<string, unknown>
 }
 
-interface TurnDeps<Run extends TurnRun> {
+interface TurnDeps {
   readonly inOrg: InOrg
   readonly model: Model
   /** Newest first. Throws `NOT_FOUND` where the org has no such conversation. */
   readonly history: (orgId: string, conversationId: string, limit: number) => Promise<Message[]>
   readonly listTools: (orgId: string) => Promise<readonly ModelTool[]>
-  readonly invokeTool: (call: {
-    readonly orgId: string
-    readonly userId: string
-    readonly conversationId: string
-    readonly source: 'chat'
-    readonly name: string
-    readonly args: unknown
-    readonly signal: AbortSignal
-  }) => Promise<Run>
-  readonly recordRun: (tx: DbTx, run: Run) => Promise<void>
+  readonly invokeTool: InvokeTool
+  /** Leaves with calls that wait what a turn needs to go on when they are decided. */
+  readonly prepareWait: (
+    orgId: string,
+    approvalIds: readonly string[],
+    turn: WaitingTurn,
+  ) => Promise<{
+    readonly attach: (client: Queryable) => Promise<void>
+    readonly committed: () => void
+  }>
   readonly emit: (tx: DbTx, event: TurnEvent) => Promise<string>
   readonly newId: () => string
 }
@@ -54,7 +43,11 @@ interface TurnDeps<Run extends TurnRun> {
 /** Where a turn came from, when that was an app. */
 export interface TurnOrigin {
   readonly integrationId: string
+  /** Its key, like `slack`. */
+  readonly app: string
   readonly user: { readonly id: string; readonly name: string | null }
+  /** The way of answers back to there, for a turn that goes on later. Not looked at here. */
+  readonly way?: unknown
   /** The answer goes back to where it was asked, so that the integration's subscriptions are not told of the turn. */
   readonly isAnsweredThere: boolean
 }
@@ -68,6 +61,11 @@ export interface TurnInput {
   readonly origin?: TurnOrigin | undefined
   /** The user's message, where it stands in the conversation already. */
   readonly saidId?: string | undefined
+  /**
+   * The turn goes on with this: what became of a call that it waited for. `saidId` is what was said first. The model answers,
+   * or, where it does not any more, `answer` is what is said.
+   */
+  readonly goesOnWith?: { readonly note: string; readonly answer: string | null } | undefined
   /** What commits or rolls back with the turn. */
   readonly alongWith?: (tx: DbTx, client: Queryable, turn: CommittedTurn) => Promise<void>
   /** For those who watch the turn while it runs. */
@@ -78,6 +76,15 @@ export interface CommittedTurn {
   readonly eventId: string
   readonly userMessageId: string
   readonly assistantMessageId: string
+  readonly waiting: readonly TurnWaiting[]
+}
+
+/** What a turn needs to go on: kept with each call that it waits for. */
+export interface WaitingTurn {
+  readonly userId: string
+  readonly conversationId: string
+  readonly userMessageId: string
+  readonly origin: TurnOrigin | null
 }
 
 export type TurnProgress =
@@ -88,6 +95,7 @@ export type TurnProgress =
       readonly tool: string
       readonly outcome: string
     }
+  | { readonly type: 'approval'; readonly approvalId: string; readonly tool: string }
 
 export interface Turn {
   readonly userMessage: Message
@@ -99,81 +107,66 @@ export interface Turn {
     readonly durationMs: number
     readonly error: string | null
   }[]
+  /** Calls that wait for a person: the turn goes on when they are decided. */
+  readonly approvals: {
+    readonly approvalId: string
+    readonly tool: string
+    readonly expiresAt: string
+  }[]
 }
 
 /**
- * One turn: the model answers and may call tools, with no transaction open; then messages, runs and events are committed in
- * one. Whatever fails before that leaves nothing.
+ * One turn: the model answers and may call tools, with no transaction open; each run is written down for itself. Then the
+ * messages and the turn's event are committed in one. Whatever fails before that leaves no message.
  *
  * @throws AppError `NOT_FOUND` (no such conversation, also where it is deleted meanwhile), `UNAVAILABLE` (the model)
  */
-export function makeTurn<Run extends TurnRun>(deps: TurnDeps<Run>) {
+export function makeTurn(deps: TurnDeps) {
   return async function turn(input: TurnInput): Promise<Turn> {
-    const { orgId, conversationId, content } = input
+    const { orgId, conversationId, content, goesOnWith } = input
     if (content.includes('\0')) {
       throw invalidField('content', 'must not have the character U+0000')
     }
-    const past = (await deps.history(orgId, conversationId, HISTORY_MESSAGES)).filter(
-      ({ id }) => id !== input.saidId,
-    )
-    const tools = await deps.listTools(orgId)
-    const { runTool, runs, signal, broken } = makeToolbox(deps, input)
-    const answer = await deps.model
-      .respond({
-        messages: [...past.toReversed().map(toModelMessage), { role: 'user', content }],
-        tools,
-        runTool,
-        onDelta: (text) => input.onProgress?.({ type: 'delta', text }),
-        signal,
-      })
-      .catch((error: unknown) => {
-        throw broken() ?? toUnavailable(error)
-      })
+    const toolbox = makeToolbox(deps.invokeTool, input)
+    const { runTool, signal, broken } = toolbox
+    const past = await deps.history(orgId, conversationId, HISTORY_MESSAGES)
+    // What was said stands at the end, unless the turn goes on after what was answered since.
+    const before = goesOnWith === undefined ? past.filter(({ id }) => id !== input.saidId) : past
+    const last = { role: 'user' as const, content: goesOnWith?.note ?? content }
+    const answer =
+      typeof goesOnWith?.answer === 'string'
+        ? { content: goesOnWith.answer }
+        : await deps.model
+            .respond({
+              messages: [...before.toReversed().map(toModelMessage), last],
+              tools: await deps.listTools(orgId),
+              runTool,
+              onDelta: (text) => input.onProgress?.({ type: 'delta', text }),
+              signal,
+            })
+            .catch((error: unknown) => {
+              throw broken() ?? toUnavailable(error)
+            })
     const bug = broken()
     if (bug !== undefined) throw bug
-    return commit(deps, input, toStorable(answer.content), runs)
+    return commit(deps, input, toStorable(answer.content), toolbox)
   }
 }
 
-/** What a model runs tools with, and what came of it. */
-function makeToolbox<Run extends TurnRun>(deps: TurnDeps<Run>, input: TurnInput) {
-  const { orgId, userId, conversationId } = input
-  const runs: Run[] = []
-  const stop = new AbortController()
-  const signal = AbortSignal.any([input.signal, stop.signal])
-  let calls = 0
-  let bug: unknown
-
-  const runTool = async (name: string, args: unknown): Promise<ToolAnswer> => {
-    calls += 1
-    if (calls > MAX_RUNS) return { isOk: false, content: 'too many tool calls in one turn' }
-    try {
-      const call = { orgId, userId, conversationId, source: 'chat', name, args, signal } as const
-      const run = await deps.invokeTool(call)
-      runs.push(run)
-      input.onProgress?.({ type: 'tool', runId: run.id, tool: run.tool, outcome: run.outcome })
-      return toAnswer(run)
-    } catch (error) {
-      // A name or arguments that do not fit are the model's slip: it is told, and may try again.
-      if (error instanceof AppError) return { isOk: false, content: error.message }
-      // Ours, and no model's business: whatever it makes of it, the turn ends with this error.
-      bug ??= error
-      stop.abort()
-      return { isOk: false, content: 'broke' }
-    }
-  }
-  return { runTool, runs, signal, broken: () => bug }
-}
-
-async function commit<Run extends TurnRun>(
-  deps: TurnDeps<Run>,
+async function commit(
+  deps: TurnDeps,
   input: TurnInput,
   answer: string,
-  runs: readonly Run[],
+  { runs, waiting }: Toolbox,
 ): Promise<Turn> {
-  const { orgId, conversationId, content, origin } = input
+  const { orgId, userId, conversationId, content, origin } = input
   const userMessageId = input.saidId ?? deps.newId()
   const assistantMessageId = deps.newId()
+  const wait = await deps.prepareWait(
+    orgId,
+    waiting.map(({ approvalId }) => approvalId),
+    { userId, conversationId, userMessageId, origin: origin ?? null },
+  )
   const rows = await deps.inOrg(orgId, async (tx, client) => {
     if (origin?.isAnsweredThere === true) await exceptFor(client, origin.integrationId)
     const both = await writeMessages(tx, input, userMessageId, {
@@ -181,7 +174,6 @@ async function commit<Run extends TurnRun>(
       content: answer,
       model: deps.model.name,
     })
-    for (const run of runs) await deps.recordRun(tx, run)
     const eventId = await deps.emit(tx, {
       orgId,
       type: 'chat.turn.completed',
@@ -197,9 +189,11 @@ async function commit<Run extends TurnRun>(
         content: toEventContent(content, answer),
       },
     })
-    await input.alongWith?.(tx, client, { eventId, userMessageId, assistantMessageId })
+    await wait.attach(client)
+    await input.alongWith?.(tx, client, { eventId, userMessageId, assistantMessageId, waiting })
     return both
   })
+  wait.committed()
   const [userMessage, assistantMessage] = rows.map(toMessage)
   if (userMessage === undefined || assistantMessage === undefined) {
     throw new Error('insert returned no row')
@@ -214,6 +208,7 @@ async function commit<Run extends TurnRun>(
       durationMs,
       error,
     })),
+    approvals: waiting.map(({ approvalId, tool, expiresAt }) => ({ approvalId, tool, expiresAt })),
   }
 }
 
@@ -293,16 +288,4 @@ function jsonBytes(text: string): number {
 
 function toModelMessage({ role, content }: Message): ModelMessage {
   return { role, content }
-}
-
-function toAnswer(run: TurnRun): ToolAnswer {
-  if (run.outcome !== 'success') return { isOk: false, content: run.error ?? run.outcome }
-  const text = typeof run.result === 'string' ? run.result : JSON.stringify(run.result)
-  return {
-    isOk: true,
-    content:
-      text.length <= MAX_TOOL_ANSWER_CHARS
-        ? text
-        : `${text.slice(0, MAX_TOOL_ANSWER_CHARS).toWellFormed()}\n[cut: ${text.length} characters in all]`,
-  }
 }

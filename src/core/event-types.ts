@@ -23,6 +23,19 @@ const WEBHOOK = {
   url: 'https://example.com/hooks',
 }
 
+const approval = z.object({
+  approvalId: id,
+  tool: z.string(),
+  userId: z.string().describe('Who asked for the call.'),
+  source: z.string().describe('Where: chat, api, mcp, or the app, like slack.'),
+})
+const APPROVAL = {
+  approvalId: '01a1f3c2-9d4e-7c11-8a51-6f0e2b7d9c07',
+  tool: 'jira.createIssue',
+  userId: 'ann',
+  source: 'chat',
+}
+
 export const EVENT_TYPES: readonly EventTypeEntry[] = [
   {
     type: 'chat.turn.completed',
@@ -75,6 +88,36 @@ export const EVENT_TYPES: readonly EventTypeEntry[] = [
       tool: 'jira.createIssue',
       runId: '01a1f3c2-9d4e-7c11-8a51-6f0e2b7d9c04',
       error: 'HTTP 500',
+    },
+  },
+  {
+    type: 'tool.approval.requested',
+    title: 'A tool call waits for approval',
+    description:
+      'The assistant or a person asked for a tool that somebody has to approve first. It runs once, when it is.',
+    data: approval.extend({ arguments: z.unknown(), expiresAt: time }),
+    contentMembers: ['arguments'],
+    example: {
+      ...APPROVAL,
+      arguments: { title: 'Printer on fire' },
+      expiresAt: '2026-01-31T13:00:00.000Z',
+    },
+  },
+  {
+    type: 'tool.approval.decided',
+    title: 'A tool call was decided',
+    description: 'A tool call that waited was approved or denied, or nobody decided in time.',
+    data: approval.extend({
+      state: z.enum(['approved', 'denied', 'expired']),
+      decidedBy: z.string().nullable(),
+      runId: id.nullable(),
+    }),
+    contentMembers: [],
+    example: {
+      ...APPROVAL,
+      state: 'approved',
+      decidedBy: 'bea',
+      runId: '01a1f3c2-9d4e-7c11-8a51-6f0e2b7d9c05',
     },
   },
   {

@@ -70,13 +70,22 @@ export interface SubscriptionDefaults {
 
 /** One request of ours to an app, and what came of it. Goes out as everything does: see `egress/`. */
 export type CallApp = (request: {
-  readonly method: 'GET' | 'POST'
+  readonly method: 'GET' | 'POST' | 'DELETE'
   readonly url: string
   /** Name, value, … */
   readonly headers: readonly string[]
   readonly body: string | null
+  /** Of the answer's body; left out: 256 KiB. The rest is not read. */
+  readonly maxBytes?: number
 }) => Promise<
-  | { readonly isAnswer: true; readonly statusCode: number; readonly body: string }
+  | {
+      readonly isAnswer: true
+      readonly statusCode: number
+      readonly body: string
+      /** Names in lower case. */
+      readonly headers?: Readonly<Record<string, string | string[] | undefined>>
+      readonly isCut?: boolean
+    }
   | { readonly isAnswer: false; readonly reason: string }
 >
 
@@ -130,6 +139,10 @@ export interface Provider {
   /** String members only; each is a secret. */
   readonly credentials: z.ZodType<Record<string, string>>
   readonly config: z.ZodType<Record<string, unknown>>
+  /** The member of the config that is called on the org's behalf again and again, to be judged when it is saved; or null. */
+  readonly configUrl: (
+    config: Readonly<Record<string, unknown>>,
+  ) => { readonly path: string; readonly url: string } | null
   /** Which addresses its URLs may reach. */
   readonly network: 'public' | 'internal'
   /** Why a URL is not one of this app, in words that say what to do instead; or null. */

@@ -1,8 +1,11 @@
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres'
 import pg from 'pg'
 import * as schema from './schema.ts'
+import * as toolTables from './tool-tables.ts'
 
-export type Db = NodePgDatabase<typeof schema>
+const TABLES = { ...schema, ...toolTables }
+
+export type Db = NodePgDatabase<typeof TABLES>
 /** A transaction: what runs on it commits or rolls back together. */
 export type DbTx = Omit<Db, 'transaction' | '$client'>
 
@@ -64,5 +67,5 @@ function takeOptions(given: string): { readonly url: string; readonly own: strin
 
 export function makeDb(pool: pg.Pool | pg.PoolClient): Db {
   // On a client, drizzle would run `transaction` there; nothing else differs.
-  return drizzle(pool as pg.Pool, { schema })
+  return drizzle(pool as pg.Pool, { schema: TABLES })
 }

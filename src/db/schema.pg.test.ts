@@ -2,6 +2,7 @@ import { getTableConfig, PgTable } from 'drizzle-orm/pg-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
 import * as schema from './schema.ts'
+import * as toolTables from './tool-tables.ts'
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -9,7 +10,7 @@ beforeAll(async () => {
 })
 afterAll(() => database[Symbol.asyncDispose]())
 
-const tables = Object.values(schema)
+const tables = Object.values({ ...schema, ...toolTables })
   .filter((entry) => entry instanceof PgTable)
   .map(getTableConfig)
 

@@ -89,6 +89,11 @@ export const orgIntegrations = patchbay.table('org_integrations', {
   externalName: text('external_name'),
   disconnectedReason: text('disconnected_reason'),
   inboundSecrets: bytea('inbound_secrets'),
+  toolSecrets: bytea('tool_secrets'),
+  toolsReadAt: at('tools_read_at'),
+  toolsProblem: text('tools_problem'),
+  toolsFreshUntil: at('tools_fresh_until'),
+  toolsReadingUntil: at('tools_reading_until'),
   tokenExpiresAt: at('token_expires_at'),
   refreshingUntil: at('refreshing_until'),
   revision: integer('revision').notNull().default(1),
@@ -234,41 +239,6 @@ export const webhookDeliveryLog = patchbay.table('webhook_delivery_log', {
   responseSnippet: text('response_snippet'),
   trigger: text('trigger').notNull(),
   createdAt: createdAt(),
-})
-
-export const externalToolDefinitions = patchbay.table('external_tool_definitions', {
-  id: id(),
-  orgId: text('org_id').notNull(),
-  integrationId: uuid('integration_id').notNull(),
-  name: text('name').notNull(),
-  wireName: text('wire_name').notNull(),
-  description: text('description').notNull(),
-  argsSchema: jsonb('args_schema').$type<Record<string, unknown>>().notNull(),
-  httpConfig: jsonb('http_config').$type<unknown>().notNull(),
-  rateLimit: jsonb('rate_limit').$type<{
-    perSecond?: number | undefined
-    perMinute?: number | undefined
-  }>(),
-  isEnabled: boolean('is_enabled').notNull().default(true),
-  createdAt: createdAt(),
-  updatedAt: at('updated_at').notNull().defaultNow(),
-})
-
-export const toolRuns = patchbay.table('tool_runs', {
-  id: uuid('id').primaryKey(),
-  orgId: text('org_id').notNull(),
-  tool: text('tool').notNull(),
-  toolId: uuid('tool_id'),
-  integrationId: uuid('integration_id'),
-  host: text('host'),
-  conversationId: text('conversation_id'),
-  userId: text('user_id').notNull(),
-  source: text('source', { enum: ['chat', 'api'] }).notNull(),
-  outcome: text('outcome', { enum: ['success', 'error', 'timeout', 'blocked'] }).notNull(),
-  durationMs: integer('duration_ms').notNull(),
-  arguments: json('arguments').notNull(),
-  result: text('result'),
-  error: text('error'),
 })
 
 export const conversations = patchbay.table('conversations', {

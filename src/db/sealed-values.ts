@@ -28,6 +28,9 @@ const SUBSCRIPTIONS = {
 export const SEALED_COLUMNS: readonly SealedColumn[] = [
   { table: 'org_integrations', column: 'credentials', rowKey: ['id'], rowKeyType: 'uuid' },
   { table: 'org_integrations', column: 'inbound_secrets', rowKey: ['id'], rowKeyType: 'uuid' },
+  { table: 'org_integrations', column: 'tool_secrets', rowKey: ['id'], rowKeyType: 'uuid' },
+  { table: 'tool_approvals', column: 'call', rowKey: ['id'], rowKeyType: 'uuid' },
+  { table: 'tool_approvals', column: 'turn', rowKey: ['id'], rowKeyType: 'uuid' },
   { table: 'inbound_events', column: 'payload', rowKey: ['id'], rowKeyType: 'uuid' },
   { ...SUBSCRIPTIONS, column: 'secrets' },
   { ...SUBSCRIPTIONS, column: 'sealed_url' },

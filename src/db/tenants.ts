@@ -13,12 +13,12 @@ export type InOrg = <Result>(
 ) => Promise<Result>
 
 /**
- * One statement that only reads, in the same walls, as one round trip and one write to the socket: opening and ending its
+ * One statement in the same walls, as one round trip and one write to the socket: opening and ending its
  * transaction go out with it.
  *
  * @param onFree called once the connection is free again; also where there was none to be had
  */
-export type ReadInOrg = <Row extends pg.QueryResultRow>(
+export type SendInOrg = <Row extends pg.QueryResultRow>(
   orgId: string,
   text: string,
   values: readonly unknown[],
@@ -27,7 +27,9 @@ export type ReadInOrg = <Row extends pg.QueryResultRow>(
 
 export interface Tenants extends AsyncDisposable {
   readonly inOrg: InOrg
-  readonly readInOrg: ReadInOrg
+  readonly readInOrg: SendInOrg
+  /** The same for one that writes; it is committed when this resolves. */
+  readonly writeInOrg: SendInOrg
 }
 
 /** The role cannot be taken on, or would not hold what it is for. Says what to do. */
@@ -71,6 +73,40 @@ export function openTenants({ role, ...options }: TenantsOptions): Tenants {
     dbs.set(client, db)
     return db
   }
+  const sendInOrg =
+    (begin: 'begin' | 'begin read only'): SendInOrg =>
+    async <Row extends pg.QueryResultRow>(
+      orgId: string,
+      text: string,
+      values: readonly unknown[],
+      onFree: () => void = () => undefined,
+    ) => {
+      let client: pg.PoolClient | null = null
+      let broken = true
+      try {
+        client = await pool.connect()
+        const { stream } = client.connection
+        stream.cork()
+        // A statement whose transaction could not be opened finds nothing of any org, and its result is not used.
+        const sent = [
+          open(client, begin, orgId),
+          client.query<Row>(text, [...values]),
+          client.query('commit'),
+        ] as const
+        stream.uncork()
+        const [opened, read, ended] = await Promise.allSettled(sent)
+        // Where the last one was answered, what failed before is rolled back.
+        broken = ended.status === 'rejected'
+        if (opened.status === 'rejected') throw opened.reason
+        if (read.status === 'rejected') throw read.reason
+        if (ended.status === 'rejected') throw ended.reason
+        return read.value.rows
+      } finally {
+        client?.release(broken)
+        onFree()
+      }
+    }
+
   return {
     inOrg: async (orgId, work) => {
       const client = await pool.connect()
@@ -94,36 +130,8 @@ export function openTenants({ role, ...options }: TenantsOptions): Tenants {
       }
     },
 
-    readInOrg: async <Row extends pg.QueryResultRow>(
-      orgId: string,
-      text: string,
-      values: readonly unknown[],
-      onFree: () => void = () => undefined,
-    ) => {
-      let client: pg.PoolClient | null = null
-      let broken = true
-      try {
-        client = await pool.connect()
-        const { stream } = client.connection
-        stream.cork()
-        // A statement whose transaction could not be opened finds nothing of any org, and its result is not used.
-        const sent = [
-          open(client, 'begin read only', orgId),
-          client.query<Row>(text, [...values]),
-          client.query('commit'),
-        ] as const
-        stream.uncork()
-        const [opened, read, ended] = await Promise.allSettled(sent)
-        // Where the last one was answered, what failed before is rolled back.
-        broken = ended.status === 'rejected'
-        if (opened.status === 'rejected') throw opened.reason
-        if (read.status === 'rejected') throw read.reason
-        return read.value.rows
-      } finally {
-        client?.release(broken)
-        onFree()
-      }
-    },
+    readInOrg: sendInOrg('begin read only'),
+    writeInOrg: sendInOrg('begin'),
     [Symbol.asyncDispose]: () => pool.end(),
   }
 }

@@ -23,6 +23,10 @@ const FORGET = {
   // What was seen keeps a request from being taken twice: longer than any timestamp is good. What waits is owed.
   inbound_events: `created_at < now() - make_interval(days => greatest($1, 2)) and state <> 'waiting'`,
   app_installs: 'expires_at < now()',
+  // A call may wait for a month.
+  tool_approvals: `created_at < now() - make_interval(days => greatest($1, 31)) and is_done`,
+  // Nothing that it has signed is good any more.
+  context_keys: `retired_at < now() - interval '1 day'`,
 } as const
 
 /**

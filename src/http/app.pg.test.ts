@@ -11,6 +11,7 @@ import {
   sample,
   UUID_PARAM,
 } from '../../test/fixtures/routes.ts'
+import { bodyBounds } from './body-bounds.ts'
 
 const api = await openTestApi()
 afterAll(async () => {
@@ -136,8 +137,9 @@ describe('what is asked', () => {
     expectProblem(await ask(operation, token, myIds, []), 400, 'INVALID_BODY')
   })
 
-  test.each(withBody)('$title refuses a body over 1 MiB', async (operation) => {
-    const answer = await ask(operation, token, myIds, { filler: 'x'.repeat(1_048_576) })
+  test.each(withBody)('$title refuses a body that is too large', async (operation) => {
+    const { maxBytes } = bodyBounds(operation.path)
+    const answer = await ask(operation, token, myIds, { filler: 'x'.repeat(maxBytes) })
     expectProblem(answer, 413, 'PAYLOAD_TOO_LARGE')
   })
 })

@@ -15,6 +15,7 @@ import { limitBody, noteOrg, refuseCodings, requestLog, requireJson } from './mi
 import { makeOnError, problemResponse } from './problem.ts'
 import { makeRouter } from './route.ts'
 import { type ApiKeyRoutesDeps, apiKeyRoutes } from './routes/api-keys.ts'
+import { type ApprovalRoutesDeps, approvalRoutes } from './routes/approvals.ts'
 import { catalogRoutes } from './routes/catalog.ts'
 import { type ChatRoutesDeps, chatRoutes } from './routes/chat.ts'
 import {
@@ -24,9 +25,15 @@ import {
 import { type HistoryRoutesDeps, historyRoutes } from './routes/history.ts'
 import { type InboundRoutesDeps, inboundRoutes } from './routes/inbound.ts'
 import { integrationRoutes } from './routes/integrations.ts'
+import { guardMcp, type McpRoutesDeps, mcpMetadataRoutes, mcpRoutes } from './routes/mcp.ts'
 import { type OrgRoutesDeps, orgRoutes } from './routes/orgs.ts'
 import { type SlackRoutesDeps, slackInstallRoutes, slackRoutes } from './routes/slack.ts'
+import { type SlackInboundRoutesDeps, slackInboundRoutes } from './routes/slack-inbound.ts'
+import { type ToolImportRoutesDeps, toolImportRoutes } from './routes/tool-import.ts'
+import { type ToolRefreshRoutesDeps, toolRefreshRoutes } from './routes/tool-refresh.ts'
+import { type ToolRunRoutesDeps, toolRunRoutes } from './routes/tool-runs.ts'
 import { type ToolRoutesDeps, toolRoutes } from './routes/tools.ts'
+import { type TryToolRoutesDeps, tryToolRoutes } from './routes/try-tool.ts'
 import { type WebhookActionsDeps, webhookActionRoutes } from './routes/webhook-actions.ts'
 import { webhookRoutes } from './routes/webhooks.ts'
 
@@ -37,9 +44,16 @@ export interface AppDeps
     WebhookActionsDeps,
     HistoryRoutesDeps,
     ToolRoutesDeps,
+    ApprovalRoutesDeps,
+    ToolRunRoutesDeps,
+    TryToolRoutesDeps,
+    ToolRefreshRoutesDeps,
+    ToolImportRoutesDeps,
     ChatRoutesDeps,
     InboundRoutesDeps,
-    SlackRoutesDeps {
+    McpRoutesDeps,
+    SlackRoutesDeps,
+    SlackInboundRoutesDeps {
   readonly log: Log
   readonly version: string
   readonly verifyToken: VerifyToken
@@ -48,6 +62,8 @@ export interface AppDeps
   readonly providers: readonly Provider[]
   readonly integrations: ReturnType<typeof makeIntegrations>
   readonly frame: FrameDeps
+  /** What the tokens are verified with that tools' endpoints get, as a JWK Set. */
+  readonly publishedKeys: () => Promise<{ keys: object[] }>
   /** Takes one of a principal's requests; null: they are not limited. */
   readonly takeRequest: ((principalId: string) => Promise<Verdict>) | null
   /** Why this process cannot serve, or null. */
@@ -79,9 +95,15 @@ export function createApp(deps: AppDeps) {
   api.route('/', webhookRoutes(deps.subscriptions))
   api.route('/', webhookActionRoutes(deps))
   api.route('/', historyRoutes(deps))
+  api.route('/', toolRefreshRoutes(deps))
   api.route('/', toolRoutes(deps))
+  api.route('/', approvalRoutes(deps))
+  api.route('/', toolRunRoutes(deps))
+  api.route('/', tryToolRoutes(deps))
+  api.route('/', toolImportRoutes(deps))
   api.route('/', chatRoutes(deps))
   api.route('/', slackInstallRoutes(deps))
+  api.route('/', mcpRoutes(deps))
 
   const document = makeDocument(api, deps.version)
   const page = docsPage(document)
@@ -93,8 +115,15 @@ export function createApp(deps: AppDeps) {
     )
     return c.html(page)
   })
+  app.get('/.well-known/jwks.json', async (c) => {
+    c.header('cache-control', 'public, max-age=300')
+    return c.json(await deps.publishedKeys())
+  })
   app.route('/', slackRoutes(deps))
+  app.route('/', slackInboundRoutes(deps))
   app.route('/', inboundRoutes(deps))
+  app.route('/', mcpMetadataRoutes(deps.mcpAccess))
+  app.use('/orgs/:orgId/mcp', guardMcp(deps.mcpAccess))
   app.route('/', api)
   return app
 }
@@ -139,7 +168,8 @@ function makeDocument(api: ReturnType<typeof makeRouter>, version: string) {
     info: {
       title: 'Patchbay',
       version,
-      description: 'Integrations of an AI chat product: webhooks, tools, conversations.',
+      description:
+        'Integrations of an AI chat product: webhooks, tools, conversations. An MCP client finds the tools of an org at `/orgs/{orgId}/mcp`.',
       license: { name: 'MIT' },
     },
     security: [{ bearer: [] }],

@@ -210,7 +210,8 @@ describe('pages of other origins', () => {
     expect(Object.fromEntries(asked.headers)).toMatchObject({
       'access-control-allow-origin': PAGE,
       'access-control-allow-methods': 'GET,POST,PUT,PATCH,DELETE',
-      'access-control-allow-headers': 'authorization,content-type,idempotency-key,x-request-id',
+      'access-control-allow-headers':
+        'authorization,content-type,idempotency-key,mcp-method,mcp-name,mcp-protocol-version,x-request-id',
       'access-control-max-age': '600',
       vary: expect.stringContaining('Origin'),
       'x-frame-options': 'DENY',

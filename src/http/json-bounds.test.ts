@@ -16,7 +16,7 @@ test.each([
   ['a string without an end', `"${'['.repeat(200)}`],
   ['a backslash at the end', '"\\'],
   ['fifty thousand members', wide(50_000)],
-])('%s is within bounds', (_, text) => expect(jsonBoundsProblem(text)).toBeNull())
+])('%s is within bounds', (_, text) => expect(jsonBoundsProblem(text, 50_000)).toBeNull())
 
 test.each([
   ['a hundred and one levels', nested(101), 'is nested deeper than 100 levels'],
@@ -24,4 +24,6 @@ test.each([
   ['objects in objects', '{"a":'.repeat(101), 'is nested deeper than 100 levels'],
   ['levels after an escaped backslash', String.raw`"\\"${nested(101)}`, 'is nested deeper'],
   ['fifty thousand members and one', wide(50_001), 'has more than 50000 members'],
-])('%s is too much', (_, text, problem) => expect(jsonBoundsProblem(text)).toContain(problem))
+])('%s is too much', (_, text, problem) =>
+  expect(jsonBoundsProblem(text, 50_000)).toContain(problem),
+)

@@ -1,6 +1,5 @@
 /** Above what any schema or arguments may have (64 levels) and far below what a recursive reader can run out of stack on. */
 const MAX_DEPTH = 100
-const MAX_MEMBERS = 50_000
 
 const QUOTE = 34
 const COLON = 58
@@ -14,7 +13,7 @@ const CLOSE_OBJECT = 125
  * Why a JSON text is not even parsed, or null. One pass over the text, before anything recursive sees it. Says nothing about
  * whether it is JSON.
  */
-export function jsonBoundsProblem(text: string): string | null {
+export function jsonBoundsProblem(text: string, maxMembers: number): string | null {
   let depth = 0
   let members = 0
   for (let at = 0; at < text.length; at += 1) {
@@ -33,7 +32,7 @@ export function jsonBoundsProblem(text: string): string | null {
         break
       case COLON:
         members += 1
-        if (members > MAX_MEMBERS) return `has more than ${MAX_MEMBERS} members`
+        if (members > maxMembers) return `has more than ${maxMembers} members`
     }
   }
   return null

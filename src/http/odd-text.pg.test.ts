@@ -32,6 +32,9 @@ test.each<[string, string, unknown, Record<string, string>?]>([
   ['DELETE', `${org}/members/a%00b`, undefined],
   ['POST', `${org}/tools/a%00b/execute`, { args: {} }],
   ['GET', `${org}/events?conversationId=a%00b`, undefined],
+  ['GET', `${org}/tool-runs?tool=a%00b`, undefined],
+  ['GET', `${org}/tool-runs?conversationId=a%00b`, undefined],
+  ['GET', `${org}/tool-runs?source=a%00b`, undefined],
   ['POST', `${org}/events`, { type: 'a', data: {}, conversationId: NUL }],
   ['POST', `${org}/events`, { type: 'a', data: {}, occurredAt: '0000-01-01T00:00:00Z' }],
   ['POST', `${org}/integrations`, { ...app, name: NUL }],
@@ -76,6 +79,7 @@ test.each<[string, string, unknown]>([
   ['POST', `${org}/events`, { type: 'a', data: { text: HALF } }],
   ['GET', `${org}/events?since=0001-01-01T00:00:00Z&until=9999-12-31T23:59:59Z`, undefined],
   ['GET', `${org}/deliveries?until=1960-01-01T00:00:00Z`, undefined],
+  ['GET', `${org}/tool-runs?since=0000-01-01T00:00:00Z&until=9999-12-31T23:59:59Z`, undefined],
   [
     'POST',
     `${org}/tools/conversation.search/execute`,

@@ -35,7 +35,7 @@ async function countWaits(work: () => Promise<unknown>) {
   return counts
 }
 
-test('a run of a tool waits six times for the database', async () => {
+test('a run of a tool waits seven times for the database', async () => {
   const { orgId, token } = await api.addOrgOf('ann')
   const made = await api.call('POST', `/orgs/${orgId}/integrations`, {
     token,
@@ -56,8 +56,8 @@ test('a run of a tool waits six times for the database', async () => {
     })
   }
   await run()
-  // May it? Which tool? Which host? And three for the transaction that records it: its begin, what it writes, its commit.
-  expect(await countWaits(run)).toEqual({ statements: 14, waits: 6 })
+  // May it? Which tool? Which host? That it begins. And three for the transaction of its end: begin, what it writes, commit.
+  expect(await countWaits(run)).toEqual({ statements: 17, waits: 7 })
   const { rows } = await api.database.pool.query(
     `select (select count(*)::int from patchbay.tool_runs where org_id = $1) as runs,
        (select count(*)::int from patchbay.audit_log where org_id = $1 and action = 'tool.ran') as audited,

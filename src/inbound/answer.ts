@@ -3,8 +3,9 @@ import type { DbTx, Queryable } from '../db/pool.ts'
 import type { InOrg } from '../db/tenants.ts'
 import type { Log } from '../telemetry/log.ts'
 import { type InboxEntry, MAX_TRIES, type makeInbox, markAnswered, markBegun } from './inbox.ts'
-import { notify, owe } from './replies.ts'
+import { notify } from './replies.ts'
 import type { makeThreads } from './threads.ts'
+import { makeSubscriptionFor, oweTurn, type Way, type WayBackDeps } from './way-back.ts'
 
 const FIRST_RETRY_S = 2
 const TURN_TIMEOUT_MS = 120_000
@@ -19,7 +20,9 @@ interface TurnCall {
   readonly signal: AbortSignal
   readonly origin: {
     readonly integrationId: string
+    readonly app: string
     readonly user: { readonly id: string; readonly name: string | null }
+    readonly way: Way
     readonly isAnsweredThere: boolean
   }
   readonly saidId: string | undefined
@@ -30,11 +33,12 @@ interface TurnCall {
       readonly eventId: string
       readonly userMessageId: string
       readonly assistantMessageId: string
+      readonly waiting: readonly { readonly eventId: string | null }[]
     },
   ) => Promise<void>
 }
 
-interface AnswerDeps {
+interface AnswerDeps extends WayBackDeps {
   readonly inOrg: InOrg
   readonly inbox: ReturnType<typeof makeInbox>
   readonly threads: ReturnType<typeof makeThreads>
@@ -47,17 +51,6 @@ interface AnswerDeps {
     title: string,
   ) => Promise<string>
   readonly messageText: (orgId: string, messageId: string) => Promise<string | null>
-  /** The subscription that posts to a channel; made where there is none. null: this app has no channels. */
-  readonly channelSubscription: (
-    orgId: string,
-    integrationId: string,
-    providerKey: string,
-    channel: string,
-  ) => Promise<string | null>
-  /** A subscription of the integration that is active and may have what was said; null: it has none. */
-  readonly anySubscription: (orgId: string, integrationId: string) => Promise<string | null>
-  /** Posts an answer to a URL that the app gave. Throws where it was not taken. */
-  readonly postTo: (orgId: string, providerKey: string, url: string, text: string) => Promise<void>
   /** Something became ready. */
   readonly wake: () => void
   readonly log: Log
@@ -109,12 +102,9 @@ export function makeAnswerQuestion(deps: AnswerDeps) {
     return (await threads.conversationOf(place, where.thread)) ?? id
   }
 
-  async function subscriptionFor({ orgId, integrationId, providerKey, question }: InboxEntry) {
-    const { answer, where } = question
-    if (answer === 'webhook') return deps.anySubscription(orgId, integrationId)
-    if (answer !== 'channel' || where === null || !('channel' in where)) return null
-    return deps.channelSubscription(orgId, integrationId, providerKey, where.channel)
-  }
+  const subscriptionOf = makeSubscriptionFor(deps)
+  const subscriptionFor = ({ orgId, integrationId, providerKey, question }: InboxEntry) =>
+    subscriptionOf(orgId, integrationId, providerKey, question)
 
   /** @returns the answer's message */
   async function commitTurn(
@@ -123,7 +113,7 @@ export function makeAnswerQuestion(deps: AnswerDeps) {
     isBroughtByCaller: IsBroughtByCaller,
     signal: AbortSignal,
   ): Promise<string> {
-    const { orgId, integrationId, question } = entry
+    const { orgId, integrationId, providerKey, question } = entry
     const subscriptionId = await subscriptionFor(entry)
     let answerId = ''
     await deps.turn({
@@ -134,7 +124,9 @@ export function makeAnswerQuestion(deps: AnswerDeps) {
       signal: AbortSignal.any([signal, AbortSignal.timeout(TURN_TIMEOUT_MS)]),
       origin: {
         integrationId,
+        app: providerKey,
         user: question.user,
+        way: { providerKey, where: question.where, answer: question.answer },
         isAnsweredThere: question.answer !== 'event',
       },
       saidId: question.saidId ?? undefined,
@@ -148,7 +140,7 @@ export function makeAnswerQuestion(deps: AnswerDeps) {
         })
         if (!isMine) throw new LostError('the question is being answered by another process')
         if (subscriptionId !== null && !isBroughtByCaller()) {
-          await owe(client, orgId, subscriptionId, turn.eventId)
+          await oweTurn(client, orgId, subscriptionId, turn)
         }
       },
     })

@@ -6,13 +6,16 @@ export interface InboundIntegration {
   readonly orgId: string
   readonly providerKey: string
   readonly isEnabled: boolean
+  /** What the app calls the place it is installed in; null: not known. */
+  readonly externalId: string | null
+  readonly config: Readonly<Record<string, unknown>>
   readonly credentials: Buffer | null
   readonly inboundSecrets: Buffer | null
 }
 
 const COLUMNS = `
-  i.id, i.org_id as "orgId", i.provider_key as "providerKey", i.is_enabled as "isEnabled", i.credentials,
-  i.inbound_secrets as "inboundSecrets"`
+  i.id, i.org_id as "orgId", i.provider_key as "providerKey", i.is_enabled as "isEnabled",
+  i.external_id as "externalId", i.config, i.credentials, i.inbound_secrets as "inboundSecrets"`
 
 const BY_ID = `
 select ${COLUMNS}

@@ -7,7 +7,7 @@ const TABLE = 'org_integrations'
 export function sealContextOf(
   orgId: string,
   rowId: string,
-  column: 'credentials' | 'inbound_secrets',
+  column: 'credentials' | 'inbound_secrets' | 'tool_secrets',
 ) {
   return { orgId, table: TABLE, column, rowId }
 }

@@ -1,5 +1,6 @@
 import { and, eq, inArray, isNull } from 'drizzle-orm'
 import type { Provider } from '../core/provider.ts'
+import { isToolsProblemShown, parseToolsProblem } from '../core/tools-problem.ts'
 import type { DbTx } from '../db/pool.ts'
 import { type orgIntegrations, webhookSubscriptions } from '../db/schema.ts'
 
@@ -85,5 +86,12 @@ function statusOf(
     return { status: 'disconnected', statusDetail: row.disconnectedReason ?? DISABLED }
   }
   if (refusal !== undefined) return { status: 'needs_attention', statusDetail: refusal }
+  const problem = parseToolsProblem(row.toolsProblem)
+  if (problem !== null && isToolsProblemShown(problem, row.toolsReadAt !== null)) {
+    return {
+      status: 'needs_attention',
+      statusDetail: `The tools of its MCP server could not be read: ${problem.reason}`,
+    }
+  }
   return { status: 'connected', statusDetail: null }
 }

@@ -2,16 +2,22 @@ import { and, asc, eq, gt, inArray, isNull, sql } from 'drizzle-orm'
 import type { z } from 'zod'
 import type { Actor } from '../core/actor.ts'
 import { type Page, toPage } from '../core/cursor.ts'
-import { AppError, notFound } from '../core/error.ts'
+import { AppError, invalidField, notFound } from '../core/error.ts'
 import type { CallApp, Provider, Verification } from '../core/provider.ts'
 import type { DbTx } from '../db/pool.ts'
-import { externalToolDefinitions, orgIntegrations, webhookSubscriptions } from '../db/schema.ts'
-import type { InOrg, ReadInOrg } from '../db/tenants.ts'
+import { orgIntegrations, webhookSubscriptions } from '../db/schema.ts'
+import type { InOrg, SendInOrg } from '../db/tenants.ts'
+import { externalToolDefinitions } from '../db/tool-tables.ts'
 import type { Keyring } from '../security/keyring.ts'
 import type { WriteAudit } from './audit.ts'
 import { openCredentials, sealCredentials } from './credentials.ts'
-import { makeRotateInboundSecret, newInboundSecret } from './inbound-secret.ts'
 import { type Integration, readRefusals, toIntegration } from './integration.ts'
+import {
+  firstToolSecret,
+  makeRotateOwnSecret,
+  newOwnSecret,
+  openOwnSecrets,
+} from './own-secrets.ts'
 import { cancelOwed, HOST, type HostRow, lockLanes } from './queries.ts'
 
 export interface NewIntegration {
@@ -30,7 +36,7 @@ export interface IntegrationChange {
 
 interface IntegrationsDeps {
   readonly inOrg: InOrg
-  readonly readInOrg: ReadInOrg
+  readonly readInOrg: SendInOrg
   readonly keyring: Keyring
   readonly findProvider: (key: string) => Provider | null
   readonly newId: () => string
@@ -40,12 +46,21 @@ interface IntegrationsDeps {
   readonly nowMs: () => number
   /** Calls an app on behalf of an org. */
   readonly callApp: (orgId: string, network: Provider['network']) => Promise<CallApp>
+  /** Says of a URL why the org can never call it, or null. */
+  readonly urlJudge: (
+    orgId: string,
+    network: Provider['network'],
+  ) => Promise<(url: string) => string | null>
+  /** Called after an integration was made, or changed in what its app has to be asked anew about. */
+  readonly whenChanged: (orgId: string, integrationId: string, providerKey: string) => void
 }
 
 type Row = typeof orgIntegrations.$inferSelect
 
 /** Of credentials that are new, or none: a refresh that is under way finds that it lost its turn, and writes nothing. */
 const NO_REFRESH = { tokenExpiresAt: null, refreshingUntil: null } as const
+/** Whatever was read of the app, or was wrong then, was of another one. */
+const NOT_READ = { toolsFreshUntil: null, toolsProblem: null } as const
 
 /** What an org has installed. Everything is scoped to the org; another org's id does not exist. */
 export function makeIntegrations(deps: IntegrationsDeps) {
@@ -80,6 +95,19 @@ export function makeIntegrations(deps: IntegrationsDeps) {
     throw new AppError('FORBIDDEN', 'This org may not install services of the internal network.')
   }
 
+  /** @throws AppError `INVALID_BODY` for a URL that would be called again and again, and never may be */
+  async function assertCallable(
+    orgId: string,
+    provider: Provider,
+    config: Record<string, unknown>,
+  ): Promise<void> {
+    const called = provider.configUrl(config)
+    if (called === null) return
+    const judge = await deps.urlJudge(orgId, provider.network)
+    const problem = judge(called.url)
+    if (problem !== null) throw invalidField(`config.${called.path}`, problem)
+  }
+
   async function show(tx: DbTx, rows: readonly Row[]): Promise<Integration[]> {
     const ids = rows.map((row) => row.id)
     const refusals = await readRefusals(tx, rows[0]?.orgId ?? '', ids)
@@ -108,7 +136,7 @@ export function makeIntegrations(deps: IntegrationsDeps) {
     return rows.map((row) => row.id)
   }
 
-  const rotateInbound = makeRotateInboundSecret({ ...deps, find })
+  const rotateSecret = makeRotateOwnSecret({ ...deps, find })
 
   return {
     /** Oldest first. */
@@ -137,7 +165,7 @@ export function makeIntegrations(deps: IntegrationsDeps) {
     },
 
     /**
-     * The inbound secret, of apps that sign with one of ours, is shown here and never again. Throws `INVALID_BODY` for an
+     * What signs with secrets of ours (requests to us, calls of its tools) is shown here and never again. Throws `INVALID_BODY` for an
      * unknown provider, or credentials or config that do not fit its schema.
      */
     async create(orgId: string, input: NewIntegration, by: Actor) {
@@ -146,9 +174,13 @@ export function makeIntegrations(deps: IntegrationsDeps) {
       const id = deps.newId()
       const credentials = parseMember('credentials', provider.credentials, input.credentials ?? {})
       const config = parseMember('config', provider.config, input.config ?? {})
+      await assertCallable(orgId, provider, config)
       const sealed = await sealCredentials(keyring, orgId, id, credentials)
-      const inbound = isSignedByOurs(provider) ? await newInboundSecret(keyring, orgId, id) : null
-      return inOrg(orgId, async (tx) => {
+      const inbound = isSignedByOurs(provider)
+        ? await newOwnSecret(keyring, orgId, id, 'inbound')
+        : null
+      const tool = hasSignedTools(provider) ? await newOwnSecret(keyring, orgId, id, 'tool') : null
+      const created = await inOrg(orgId, async (tx) => {
         const [row] = await tx
           .insert(orgIntegrations)
           .values({
@@ -158,7 +190,8 @@ export function makeIntegrations(deps: IntegrationsDeps) {
             name: input.name,
             config,
             ...sealed,
-            inboundSecrets: inbound?.inboundSecrets ?? null,
+            inboundSecrets: inbound?.sealed ?? null,
+            toolSecrets: tool?.sealed ?? null,
           })
           .returning()
         if (row === undefined) throw new Error('insert returned no row')
@@ -167,8 +200,11 @@ export function makeIntegrations(deps: IntegrationsDeps) {
         return {
           integration: await showOne(tx, row),
           ...(inbound === null ? {} : { inboundSecret: inbound.secret }),
+          ...(tool === null ? {} : { toolSecret: tool.secret }),
         }
       })
+      deps.whenChanged(orgId, id, input.providerKey)
+      return created
     },
 
     /**
@@ -195,19 +231,22 @@ export function makeIntegrations(deps: IntegrationsDeps) {
             )
       const config =
         change.config === undefined
-          ? {}
-          : { config: parseMember('config', provider.config, change.config) }
-      return inOrg(orgId, async (tx) => {
+          ? undefined
+          : parseMember('config', provider.config, change.config)
+      if (config !== undefined) await assertCallable(orgId, provider, config)
+      const isAnother = isAskedAnew(change)
+      const changed = await inOrg(orgId, async (tx) => {
         await lockLanes(tx, await subscriptionsOf(tx, orgId, id))
         const [row] = await tx
           .update(orgIntegrations)
           .set({
             ...sealed,
-            ...config,
+            ...(config === undefined ? {} : { config }),
             ...(change.name === undefined ? {} : { name: change.name }),
             ...enabling(before, change),
             // How long a token serves that was pasted, the app says when it refuses it.
             ...(change.credentials === undefined ? {} : NO_REFRESH),
+            ...(isAnother ? NOT_READ : {}),
             revision: sql`${orgIntegrations.revision} + 1`,
             updatedAt: sql`now()`,
           })
@@ -219,6 +258,8 @@ export function makeIntegrations(deps: IntegrationsDeps) {
         await deps.audit({ orgId, by, action: 'integration.updated', target: id, detail }, tx)
         return showOne(tx, row)
       })
+      if (isAnother) deps.whenChanged(orgId, id, before.providerKey)
+      return changed
     },
 
     /** Its subscriptions and tools go with it, what is owed is canceled, the history stays. */
@@ -232,6 +273,7 @@ export function makeIntegrations(deps: IntegrationsDeps) {
             credentials: null,
             credentialFields: [],
             inboundSecrets: null,
+            toolSecrets: null,
             ...NO_REFRESH,
           })
           .where(ofOrg(orgId, id))
@@ -280,7 +322,16 @@ export function makeIntegrations(deps: IntegrationsDeps) {
           'What this app sends is signed with a secret of its own, not with one of ours.',
         )
       }
-      return rotateInbound(orgId, id, overlapS, by)
+      return rotateSecret('inbound', orgId, id, overlapS, by)
+    },
+
+    /** Of what signs the calls of its tools. */
+    rotateToolSecret: async (orgId: string, id: string, overlapS: number, by: Actor) => {
+      const { providerKey } = await find(orgId, id)
+      if (!hasSignedTools(providerOf(providerKey))) {
+        throw new AppError('UNPROCESSABLE', 'No tools that we sign are on this kind of app.')
+      }
+      return rotateSecret('tool', orgId, id, overlapS, by)
     },
 
     /** With its credentials opened and its org's list of hosts, for those who act on its behalf; null where it does not exist. */
@@ -288,13 +339,23 @@ export function makeIntegrations(deps: IntegrationsDeps) {
       const [row] = await readInOrg<HostRow>(orgId, HOST, [orgId, id])
       const provider = row === undefined ? null : deps.findProvider(row.providerKey)
       if (row === undefined || provider === null) return null
-      const credentials = await openCredentials(keyring, orgId, id, row.credentials)
+      const toolSecrets =
+        row.toolSecrets === null && hasSignedTools(provider)
+          ? await firstToolSecret(deps, orgId, id)
+          : row.toolSecrets
+      const [credentials, signingSecrets] = await Promise.all([
+        openCredentials(keyring, orgId, id, row.credentials),
+        openOwnSecrets(keyring, orgId, id, 'tool', toolSecrets, deps.nowMs()),
+      ])
       return {
+        id,
+        providerKey: row.providerKey,
         isEnabled: row.isEnabled,
         supportsTools: provider.manifest.supportsExternalTools,
         network: provider.network,
         config: row.config,
         credentials,
+        signingSecrets,
         domains: row.domains,
       }
     },
@@ -304,6 +365,15 @@ export function makeIntegrations(deps: IntegrationsDeps) {
 /** Whether requests of this app are signed with a secret that we made, and not with one that the app made. */
 function isSignedByOurs({ inboundSecret }: Provider): boolean {
   return inboundSecret === 'ours'
+}
+
+/** Whether its tools are HTTP requests of ours, which we sign. */
+function hasSignedTools({ manifest }: Provider): boolean {
+  return manifest.supportsExternalTools
+}
+
+function isAskedAnew({ config, credentials, isEnabled }: IntegrationChange): boolean {
+  return config !== undefined || credentials !== undefined || isEnabled === true
 }
 
 /** By hand it is enabled or disabled; new credentials enable what the app had ended. */

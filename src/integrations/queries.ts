@@ -40,6 +40,7 @@ export async function cancelOwed(
 export const HOST = `
 select
   i.provider_key as "providerKey", i.is_enabled as "isEnabled", i.config, i.credentials,
+  i.tool_secrets as "toolSecrets",
   (select l.domains from patchbay.egress_allow_lists as l where l.org_id = i.org_id) as domains
 from patchbay.org_integrations as i
 where i.org_id = $1 and i.id = $2 and i.deleted_at is null`
@@ -49,6 +50,7 @@ export interface HostRow {
   readonly isEnabled: boolean
   readonly config: Record<string, unknown>
   readonly credentials: Buffer | null
+  readonly toolSecrets: Buffer | null
   /** null: whatever the operator allows. */
   readonly domains: readonly string[] | null
 }

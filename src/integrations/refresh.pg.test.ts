@@ -193,6 +193,8 @@ describe('what a person does while a token is being refreshed', () => {
     audit: () => Promise.resolve(),
     nowMs: Date.now,
     callApp: () => Promise.reject(new Error('no app is called here')),
+    urlJudge: async () => () => null,
+    whenChanged: () => undefined,
   })
 
   test('counts: a token that was pasted stays', async () => {

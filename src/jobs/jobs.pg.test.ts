@@ -37,3 +37,13 @@ test('many questions at once are answered one after the other, with no rest whil
   await Promise.all(ids.map(jobs.answer))
   await until('all are answered', () => ids.every((id) => answered.has(id)))
 })
+
+test('the tools of a server are read by a worker, once for all who ask while they wait', async () => {
+  for (const id of ['one', 'two', 'one']) await jobs.readTools('acme', id)
+  const read: string[] = []
+  await jobs.workToolReadings(async (orgId, id) => {
+    read.push(`${orgId} ${id}`)
+  })
+  await until('both are read', () => read.length >= 2)
+  expect(read.toSorted()).toEqual(['acme one', 'acme two'])
+})

@@ -7,8 +7,14 @@ const RECOVERY = 'recovery'
 const SWEEP = 'sweep'
 const ANSWER = 'answer'
 const REFRESH = 'refresh'
+const APPROVAL = 'approval'
+const READ_TOOLS = 'read_tools'
+/** A server that hangs is not to hold up the others. */
+const READINGS_AT_ONCE = 4
 /** Questions that one worker process answers at a time: it waits for a model most of that time. */
 const ANSWERS_AT_ONCE = 8
+/** Approved calls that one worker process carries out at a time: it waits for their endpoints and a model. */
+const APPROVALS_AT_ONCE = 4
 /** Commits that come together wake the workers together. */
 const WAKE_DEBOUNCE_MS = 10
 
@@ -35,10 +41,19 @@ export interface Jobs extends AsyncDisposable {
   readonly answer: (id: string) => Promise<void>
   readonly answerAfter: (id: string, afterS: number) => void
   readonly workAnswers: (answer: (id: string) => Promise<void>) => Promise<void>
+  /** Has what is left to do of a decided approval done. Where this fails, a sweep finds it. */
+  readonly carryOut: (id: string) => void
+  readonly carryOutAfter: (id: string, afterS: number) => void
+  readonly workApprovals: (carryOut: (id: string) => Promise<void>) => Promise<void>
   /** Has an integration's access token refreshed, which its app refused at this revision of the integration. */
   readonly refresh: (integrationId: string, revision: number) => Promise<void>
   readonly workRefreshes: (
     refresh: (integrationId: string, revision: number) => Promise<void>,
+  ) => Promise<void>
+  /** Has the tools of an MCP server read. Where this fails, a sweep finds that they are due. */
+  readonly readTools: (orgId: string, integrationId: string) => Promise<void>
+  readonly workToolReadings: (
+    read: (orgId: string, integrationId: string) => Promise<void>,
   ) => Promise<void>
 }
 
@@ -66,7 +81,9 @@ export async function openJobs({ url, log }: JobsOptions): Promise<Jobs> {
   await ensureQueue(boss, RECOVERY, { policy: 'short', notify: true, expireInSeconds: 120 })
   // Of one question one waiting job: a sweep asks for those that only wait their turn as well.
   await ensureQueue(boss, ANSWER, { policy: 'short', notify: true, expireInSeconds: 300 })
+  await ensureQueue(boss, APPROVAL, { policy: 'short', notify: true, expireInSeconds: 300 })
   await ensureQueue(boss, REFRESH, { notify: true, expireInSeconds: 60 })
+  await ensureQueue(boss, READ_TOOLS, { policy: 'short', notify: true, expireInSeconds: 120 })
 
   let timer: NodeJS.Timeout | null = null
   const send = () => {
@@ -78,10 +95,18 @@ export async function openJobs({ url, log }: JobsOptions): Promise<Jobs> {
   }
 
   const laters = new Set<NodeJS.Timeout>()
-  const sendAnswer = async (id: string) => {
-    await boss.send(ANSWER, { id }, { singletonKey: id }).catch((error: unknown) => {
-      log.warn({ err: error, inbound_id: id }, 'jobs.answer_not_sent')
+  const sendOne = async (queue: string, id: string) => {
+    await boss.send(queue, { id }, { singletonKey: id }).catch((error: unknown) => {
+      log.warn({ err: error, queue, id }, 'jobs.not_sent')
     })
+  }
+  /** Not by `startAfter`: nobody is notified when such a job comes due. */
+  const sendLater = (queue: string, id: string, afterS: number) => {
+    const later = setTimeout(() => {
+      laters.delete(later)
+      void sendOne(queue, id)
+    }, afterS * 1000)
+    laters.add(later)
   }
 
   /**
@@ -129,18 +154,18 @@ export async function openJobs({ url, log }: JobsOptions): Promise<Jobs> {
       await boss.schedule(RECOVERY, '* * * * *')
       await boss.work(RECOVERY, { pollingIntervalSeconds: 2 }, pump)
     },
-    answer: (id) => sendAnswer(id),
-    answerAfter: (id, afterS) => {
-      // Not `startAfter`: nobody is notified when such a job comes due.
-      const later = setTimeout(() => {
-        laters.delete(later)
-        void sendAnswer(id)
-      }, afterS * 1000)
-      laters.add(later)
-    },
+    answer: (id) => sendOne(ANSWER, id),
+    answerAfter: (id, afterS) => sendLater(ANSWER, id, afterS),
     workAnswers: async (answer) => {
       for (let worker = 0; worker < ANSWERS_AT_ONCE; worker += 1) {
         await workOff<{ id: string }>(ANSWER, 2, ({ id }) => answer(id))
+      }
+    },
+    carryOut: (id) => void sendOne(APPROVAL, id),
+    carryOutAfter: (id, afterS) => sendLater(APPROVAL, id, afterS),
+    workApprovals: async (carryOut) => {
+      for (let worker = 0; worker < APPROVALS_AT_ONCE; worker += 1) {
+        await workOff<{ id: string }>(APPROVAL, 2, ({ id }) => carryOut(id))
       }
     },
     refresh: async (integrationId, revision) => {
@@ -155,6 +180,19 @@ export async function openJobs({ url, log }: JobsOptions): Promise<Jobs> {
       await workOff<Refusal>(REFRESH, 5, (refused) =>
         refresh(refused.integrationId, refused.revision),
       )
+    },
+    readTools: async (orgId, integrationId) => {
+      const once = { singletonKey: integrationId }
+      await boss.send(READ_TOOLS, { orgId, integrationId }, once).catch((error: unknown) => {
+        log.warn({ err: error, integration_id: integrationId }, 'jobs.reading_not_sent')
+      })
+    },
+    workToolReadings: async (read) => {
+      for (let worker = 0; worker < READINGS_AT_ONCE; worker += 1) {
+        await workOff<{ orgId: string; integrationId: string }>(READ_TOOLS, 5, (due) =>
+          read(due.orgId, due.integrationId),
+        )
+      }
     },
     [Symbol.asyncDispose]: async () => {
       if (timer !== null) clearTimeout(timer)

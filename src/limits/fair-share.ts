@@ -3,9 +3,9 @@ import type { makeGate } from './gate.ts'
 
 /** Ways into an org for as many transactions of it at once as the gate lets in: one org never has all connections. */
 export function shareOut(
-  { inOrg, readInOrg }: Pick<Tenants, 'inOrg' | 'readInOrg'>,
+  { inOrg, readInOrg, writeInOrg }: Pick<Tenants, 'inOrg' | 'readInOrg' | 'writeInOrg'>,
   enter: ReturnType<typeof makeGate>,
-): Pick<Tenants, 'inOrg' | 'readInOrg'> {
+): Pick<Tenants, 'inOrg' | 'readInOrg' | 'writeInOrg'> {
   return {
     inOrg: async (orgId, work) => {
       const leave = await enter(orgId)
@@ -16,5 +16,6 @@ export function shareOut(
       }
     },
     readInOrg: async (orgId, text, values) => readInOrg(orgId, text, values, await enter(orgId)),
+    writeInOrg: async (orgId, text, values) => writeInOrg(orgId, text, values, await enter(orgId)),
   }
 }

@@ -2,14 +2,16 @@ import { notFound } from '../core/error.ts'
 import type { Provider } from '../core/provider.ts'
 import { genericWebhook } from './generic-webhook/generic-webhook.ts'
 import { internalHttp } from './internal-http/internal-http.ts'
+import { type LookAtMcp, makeMcp } from './mcp/mcp.ts'
 import { makeSlack } from './slack/slack.ts'
 import { makeTeams } from './teams/teams.ts'
 
-/** What the operator says of the apps' own servers. */
+/** What the operator says of the apps' own servers, and what speaks to those of a protocol. */
 export interface ProviderOptions {
   readonly slackApiUrl: string
   readonly slackWebhookHosts: readonly string[]
   readonly teamsWorkflowHosts: readonly string[]
+  readonly lookAtMcp: LookAtMcp
 }
 
 export interface Registry {
@@ -26,6 +28,7 @@ export function makeRegistry(options: ProviderOptions): Registry {
     internalHttp,
     makeSlack({ apiUrl: options.slackApiUrl, webhookHosts: options.slackWebhookHosts }),
     makeTeams({ workflowHosts: options.teamsWorkflowHosts }),
+    makeMcp(options.lookAtMcp),
   ])
 }
 

@@ -16,19 +16,15 @@ import { type AppDeps, createApp, type FrameDeps } from '../http/app.ts'
 import { openCredentials } from '../integrations/credentials.ts'
 import type { Take } from '../limits/limiter.ts'
 import type { Log } from '../telemetry/log.ts'
-import type { Features } from './features.ts'
-import type { Inbound } from './inbound.ts'
-import { jwtSecret, type Resources } from './resources.ts'
+import { makeMcp, mcpAccessOf } from './mcp.ts'
+import { jwtSecret } from './resources.ts'
 import { makeSlackApp } from './slack-app.ts'
+import { makeSlackRequests } from './slack-requests.ts'
+import type { Works } from './worker.ts'
 
 /** The API on its resources: every feature made, each given what it needs of the others. */
-export async function makeApi(
-  config: Config,
-  resources: Resources,
-  features: Features,
-  inbound: Inbound,
-  log: Log,
-) {
+export async function makeApi(config: Config, works: Works, log: Log) {
+  const { resources, features, inbound } = works
   const { db, pool, keyring, egress, jobs, newId, registry } = resources
   const { inOrg, readInOrg, audit, take, emitIn } = features
   const retentionDays = config.RETENTION_DAYS
@@ -46,6 +42,9 @@ export async function makeApi(
   return createApp({
     ...features,
     ...inbound,
+    ask: features.invoke.ask,
+    decide: (orgId, id, decision, by) => features.approvals.decide(orgId, id, decision, by),
+    publishedKeys: features.contextTokens.published,
     log,
     frame: frameOf(config, log),
     takeRequest: perMinute('principal', config.RATE_LIMIT_PRINCIPAL, take),
@@ -68,15 +67,15 @@ export async function makeApi(
         return sent
       }),
     pumpRecoveries: jobs.recover,
-    slack: makeSlackApp({
+    slack: makeSlackApp({ config, resources, features, orgName: orgs.nameOf }),
+    slackRequests: makeSlackRequests({
       config,
-      resources,
-      features,
       findOwn: inbound.findIntegration,
       signingSecretOf: async ({ orgId, id, credentials }) =>
         (await openCredentials(keyring, orgId, id, credentials)).signingSecret,
-      orgName: orgs.nameOf,
     }),
+    mcp: makeMcp(works, log),
+    mcpAccess: mcpAccessOf(config),
     emit: (event) => inOrg(event.orgId, (tx) => emitIn(tx, event)),
     wake: jobs.wake,
     unreadiness: async () => {

@@ -15,7 +15,7 @@ interface CallAppDeps {
 export function makeCallApp({ egress, domainsOf }: CallAppDeps) {
   return async function callAppFor(orgId: string, network: Network): Promise<CallApp> {
     const domains = await domainsOf(orgId)
-    return async ({ method, url, headers, body }) => {
+    return async ({ method, url, headers, body, maxBytes = MAX_ANSWER_BYTES }) => {
       const verdict = egress.judge(url, { orgId, network, domains })
       if (!verdict.isAllowed) return { isAnswer: false, reason: `the URL ${verdict.reason}` }
       const result = await egress.send(verdict.target, network, {
@@ -23,11 +23,11 @@ export function makeCallApp({ egress, domainsOf }: CallAppDeps) {
         headers: [...headers, 'user-agent', `Patchbay/${packageJson.version}`],
         body,
         timeoutMs: TIMEOUT_MS,
-        maxBytes: MAX_ANSWER_BYTES,
+        maxBytes,
       })
-      return result.kind === 'answer'
-        ? { isAnswer: true, statusCode: result.statusCode, body: result.body.toString() }
-        : { isAnswer: false, reason: result.reason }
+      if (result.kind !== 'answer') return { isAnswer: false, reason: result.reason }
+      const { statusCode, headers: answered, isCut } = result
+      return { isAnswer: true, statusCode, headers: answered, body: result.body.toString(), isCut }
     }
   }
 }

@@ -21,6 +21,7 @@ import { makeToolLimits } from '../limits/tool-limits.ts'
 import { fromDrizzle } from '../outbox/adapters.ts'
 import { type EventInput, emit } from '../outbox/emit.ts'
 import type { Log } from '../telemetry/log.ts'
+import { toModelTool } from '../tools/formats.ts'
 import { makeCallApp } from './call-app.ts'
 import { API_CONNECTIONS, type Resources } from './resources.ts'
 import { makeTools } from './tools.ts'
@@ -29,8 +30,8 @@ export type Features = ReturnType<typeof makeFeatures>
 
 /** What the API and a worker have in common: what an org has, and a turn of its chat. */
 export function makeFeatures(config: Config, resources: Resources, log: Log) {
-  const { keyring, egress, newId, registry } = resources
-  const { inOrg, readInOrg } = shareOut(resources, makeGate(ORG_SHARE))
+  const { keyring, egress, newId, registry, jobs } = resources
+  const { inOrg, readInOrg, writeInOrg } = shareOut(resources, makeGate(ORG_SHARE))
   const emitIn = (tx: DbTx, event: EventInput) => emit(fromDrizzle(tx, sql), event)
 
   const audit = makeAudit({ inOrg })
@@ -43,6 +44,10 @@ export function makeFeatures(config: Config, resources: Resources, log: Log) {
       return verdict.isAllowed ? null : verdict.reason
     }
   }
+  // Whoever changes an integration, or lists tools, does not wait for a server; the job's own failures are told there.
+  const readToolsSoon = (orgId: string, integrationId: string) => {
+    void jobs.readTools(orgId, integrationId)
+  }
   const callApp = makeCallApp({ egress, domainsOf: egressAllowLists.get })
   const integrations = makeIntegrations({
     inOrg,
@@ -54,6 +59,10 @@ export function makeFeatures(config: Config, resources: Resources, log: Log) {
     mayInstallInternal: (orgId) => config.INTERNAL_HTTP_ORGS?.includes(orgId) ?? true,
     nowMs: Date.now,
     callApp,
+    urlJudge,
+    whenChanged: (orgId, id, providerKey) => {
+      if (providerKey === 'mcp') readToolsSoon(orgId, id)
+    },
   })
   const subscriptions = makeSubscriptions({
     inOrg,
@@ -76,26 +85,28 @@ export function makeFeatures(config: Config, resources: Resources, log: Log) {
     nowMs: () => performance.now(),
     log,
   })
-  const { catalog, invoke, runs, definitions } = makeTools({
+  const tools = makeTools({
+    ...resources,
+    config,
     limited: toolLimits(config, take),
     inOrg,
     readInOrg,
-    egress,
-    newId,
+    writeInOrg,
     urlJudge,
     loadHost: integrations.load,
     searchMessages: conversations.search,
     emit: emitIn,
     audit: writeAudit,
-    maxTools: config.TOOLS_PER_ORG,
+    whenStale: readToolsSoon,
+    log,
   })
   const turn = makeTurn({
     inOrg,
     model: modelOf(config, egress.operatorFetch),
     history: conversations.latest,
-    listTools: catalog.list,
-    invokeTool: invoke,
-    recordRun: runs.record,
+    listTools: async (orgId) => (await tools.catalog.list(orgId)).map(toModelTool),
+    invokeTool: tools.invoke.ask,
+    prepareWait: tools.approvals.prepareWait,
     emit: emitIn,
     newId,
   })
@@ -111,9 +122,7 @@ export function makeFeatures(config: Config, resources: Resources, log: Log) {
     subscriptions,
     channels: makeChannels({ inOrg, create: subscriptions.create }),
     conversations,
-    catalog,
-    definitions,
-    runs,
+    ...tools,
     turn,
   }
 }

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { AppError } from '../core/error.ts'
 import { makeAnswerQuestion } from '../inbound/answer.ts'
 import { makeFindIntegration } from '../inbound/find-integration.ts'
 import { makeFromSlack } from '../inbound/from-slack.ts'
@@ -7,12 +6,15 @@ import { makeAnswerInTime } from '../inbound/in-time.ts'
 import { makeInbox } from '../inbound/inbox.ts'
 import { makeReceive } from '../inbound/receive.ts'
 import { makeThreads } from '../inbound/threads.ts'
+import { makeWayBack, type WayBackDeps } from '../inbound/way-back.ts'
 import { openCredentials } from '../integrations/credentials.ts'
 import { disconnect } from '../integrations/disconnect.ts'
-import { openInboundSecrets } from '../integrations/inbound-secret.ts'
+import { openOwnSecrets } from '../integrations/own-secrets.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Features } from './features.ts'
+import { makePostTo } from './post-to.ts'
 import type { Resources } from './resources.ts'
+import { makeSlackClicks } from './slack-clicks.ts'
 
 export type Inbound = ReturnType<typeof makeInbound>
 
@@ -28,6 +30,7 @@ export function makeInbound(
 ) {
   const { pool, keyring, jobs, newId, registry } = resources
   const { inOrg, conversations, channels, callApp } = features
+  const postTo = makePostTo(callApp)
   const threads = makeThreads(pool)
   const { byId, byPlace } = makeFindIntegration(pool)
   const inbox = makeInbox({ db: pool, keyring, newToken: randomUUID })
@@ -40,13 +43,7 @@ export function makeInbound(
     return render(text)
   }
 
-  const answerQuestion = makeAnswerQuestion({
-    inOrg,
-    inbox,
-    threads,
-    turn: features.turn,
-    beginConversation: conversations.begin,
-    messageText,
+  const ways: WayBackDeps = {
     channelSubscription: async (orgId, integrationId, providerKey, channel) => {
       const url = registry.get(providerKey).channelUrl?.(channel)
       if (url === undefined) return null
@@ -56,15 +53,18 @@ export function makeInbound(
     anySubscription: channels.any,
     postTo: async (orgId, providerKey, url, text) => {
       const { network } = registry.get(providerKey)
-      const call = await callApp(orgId, network)
-      const headers = ['content-type', 'application/json']
-      const body = renderAnswer(providerKey, text)
-      const answer = await call({ method: 'POST', url, headers, body })
-      const isTaken = answer.isAnswer && answer.statusCode >= 200 && answer.statusCode < 300
-      if (isTaken) return
-      const why = answer.isAnswer ? `HTTP ${answer.statusCode}` : answer.reason
-      throw new AppError('UNAVAILABLE', `the app did not take the answer: ${why}`)
+      await postTo(orgId, network, url, renderAnswer(providerKey, text))
     },
+  }
+
+  const answerQuestion = makeAnswerQuestion({
+    ...ways,
+    inOrg,
+    inbox,
+    threads,
+    turn: features.turn,
+    beginConversation: conversations.begin,
+    messageText,
     wake: jobs.wake,
     log,
   })
@@ -77,7 +77,14 @@ export function makeInbound(
     findProvider: registry.find,
     openSecrets: async ({ orgId, id, credentials, inboundSecrets }) => ({
       credentials: await openCredentials(keyring, orgId, id, credentials),
-      signingSecrets: await openInboundSecrets(keyring, orgId, id, inboundSecrets, Date.now()),
+      signingSecrets: await openOwnSecrets(
+        keyring,
+        orgId,
+        id,
+        'inbound',
+        inboundSecrets,
+        Date.now(),
+      ),
     }),
     addMessage: conversations.add,
     answerLater: jobs.answer,
@@ -90,6 +97,7 @@ export function makeInbound(
     messageText,
     anySubscription: channels.any,
     renderAnswer,
+    wayBack: makeWayBack(ways, log),
     fromSlack: makeFromSlack({
       inOrg,
       newId,
@@ -98,6 +106,17 @@ export function makeInbound(
       ask: receive.ask,
       answerLater: jobs.answer,
       disconnect,
+      log,
+    }),
+    decideFromSlack: makeSlackClicks({
+      byPlace,
+      decide: async (...decision) => {
+        const decided = await features.approvals.decide(...decision)
+        jobs.wake()
+        return decided
+      },
+      postTo,
+      nowMs: Date.now,
       log,
     }),
     answerInTime: makeAnswerInTime({

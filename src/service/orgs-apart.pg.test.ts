@@ -42,7 +42,9 @@ test('every prepared statement of relay and delivery takes part', () => {
 })
 
 test('every route that belongs to an org takes part, and answers with what it was asked for', () => {
-  expect([...shared.refused]).toEqual([])
+  // Their integrations are no MCP servers. What the route does for those, and for another org's: refresh-tools.pg.test.ts
+  const refresh = 'POST /orgs/{orgId}/integrations/{integrationId}/tools/refresh'
+  expect([...shared.refused]).toEqual([[refresh, 422]])
   expect(shared.answered.size).toBeGreaterThan(40)
 })
 

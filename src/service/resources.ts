@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Pool } from 'pg'
+import packageJson from '../../package.json' with { type: 'json' }
 import { attemptTimeoutMs, type Config } from '../config.ts'
 import { AppError } from '../core/error.ts'
 import { makeNewId } from '../core/id.ts'
@@ -17,6 +18,7 @@ import { type Jobs, openJobs } from '../jobs/jobs.ts'
 import { makeRegistry, type Registry } from '../providers/registry.ts'
 import { type Keyring, openKeyring } from '../security/keyring.ts'
 import type { Log } from '../telemetry/log.ts'
+import { makeLookAtMcp } from '../tools/mcp/look-at.ts'
 import { makeKeyWrapper } from './master-key.ts'
 
 const MAX_RETRY_MS = 10_000
@@ -27,10 +29,10 @@ const COUNT_PATIENCE_MS = 1000
 export const API_CONNECTIONS = 10
 
 /** Everything a process opens and must close. */
-export interface Resources extends Pick<Tenants, 'inOrg' | 'readInOrg'> {
+export interface Resources extends Pick<Tenants, 'inOrg' | 'readInOrg' | 'writeInOrg'> {
   readonly databaseUrl: string
   readonly pool: Pool
-  /** The installation's own: it sees every org. What serves one org's request takes `inOrg` or `readInOrg`. */
+  /** The installation's own: it sees every org. What serves one org's request takes the three for that. */
   readonly db: Db
   /** For counts of the rate limits alone: while they hang, everything else goes on. */
   readonly countPool: Pool
@@ -105,13 +107,24 @@ export async function openResources(
   const store = makeDataKeyStore(pool)
   const keyring = await retrying(() => openKeyring({ wrapper, store, newId }), retry)
   const jobs = stack.use(await retrying(() => openJobs({ url: databaseUrl, log }), retry))
-  const { inOrg, readInOrg } = tenants
+  const { inOrg, readInOrg, writeInOrg } = tenants
   const registry = makeRegistry({
     slackApiUrl: config.SLACK_API_URL,
     slackWebhookHosts: config.SLACK_WEBHOOK_HOSTS,
     teamsWorkflowHosts: config.TEAMS_WORKFLOW_HOSTS,
+    lookAtMcp: makeLookAtMcp(packageJson.version),
   })
-  const opened = { databaseUrl, pool, db, inOrg, readInOrg, countPool, keyring, egress }
+  const opened = {
+    databaseUrl,
+    pool,
+    db,
+    inOrg,
+    readInOrg,
+    writeInOrg,
+    countPool,
+    keyring,
+    egress,
+  }
   return { ...opened, jobs, registry, newId }
 }
 

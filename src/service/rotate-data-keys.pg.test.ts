@@ -42,7 +42,13 @@ async function fillOrg(orgId: string) {
     `insert into patchbay.inbound_events (org_id, integration_id, key) values ($1, $2, 'webhook:1') returning id`,
     [orgId, integrationId],
   )
+  const approval = await database.pool.query(
+    `insert into patchbay.tool_approvals (org_id, tool, tool_id, integration_id, user_id, source, arguments, call_hash, expires_at)
+     values ($1, 'a', $2, $2, 'ann', 'api', '{}', '', now()) returning id`,
+    [orgId, integrationId],
+  )
   const rowIds: Record<string, string> = {
+    tool_approvals: approval.rows[0].id,
     inbound_events: inbound.rows[0].id,
     org_integrations: integrationId,
     webhook_subscriptions: subscriptionId,
@@ -85,6 +91,8 @@ test('every column of bytes is known to be sealed, or known not to be', async ()
     'api_keys.hash',
     'app_installs.browser_hash',
     'app_installs.hash',
+    // Sealed; one that does not open any more is followed by a new one.
+    'context_keys.private_jwk',
     'data_keys.wrapped',
     'idempotency_keys.request_hash',
   ]

@@ -5,6 +5,7 @@ import { createWaitingApp } from '../http/app.ts'
 import { listen } from '../http/listen.ts'
 import type { Log } from '../telemetry/log.ts'
 import { frameOf, makeApi } from './api.ts'
+import { makeApprovalWork } from './approval-work.ts'
 import { makeFeatures } from './features.ts'
 import { makeInbound } from './inbound.ts'
 import { openResources, type Resources } from './resources.ts'
@@ -53,12 +54,13 @@ export async function openService(
   await syncProviders(resources)
   const features = makeFeatures(config, resources, log)
   const inbound = makeInbound(resources, features, log, stopping.signal)
+  const approvalWork = makeApprovalWork(resources, features, inbound, log, stopping.signal)
   if (listener !== null) {
-    listener.use((await makeApi(config, resources, features, inbound, log)).fetch)
+    listener.use((await makeApi(config, { resources, features, inbound, approvalWork }, log)).fetch)
   }
   const owned = opening.move()
   const worker = roles.isWorker
-    ? runWorker(config, { resources, features, inbound }, log, owned, stopping.signal)
+    ? runWorker(config, { resources, features, inbound, approvalWork }, log, owned, stopping.signal)
     : Promise.resolve()
   return {
     url: listener?.url ?? null,

@@ -1,26 +1,15 @@
 import type { Config } from '../config.ts'
 import { AppError } from '../core/error.ts'
-import { isUuid } from '../core/id.ts'
-import type { InboundRequest } from '../core/provider.ts'
 import type { SlackApp } from '../http/routes/slack.ts'
-import type { InboundIntegration } from '../inbound/find-integration.ts'
 import { makeInstalls } from '../integrations/install.ts'
 import type { RefreshToken } from '../integrations/refresh.ts'
 import { appManifest } from '../providers/slack/app-manifest.ts'
-import { readSlackEvent } from '../providers/slack/events.ts'
 import {
   authorizeUrl,
   exchangeCode,
   refresh,
   type SlackInstalled,
 } from '../providers/slack/oauth.ts'
-import {
-  isResponseUrl,
-  isSlackSignature,
-  readSlackCommand,
-  readSlackInteraction,
-} from '../providers/slack/requests.ts'
-import { toPlain } from '../providers/slack/text.ts'
 import type { Features } from './features.ts'
 import type { Resources } from './resources.ts'
 
@@ -54,12 +43,10 @@ interface SlackAppDeps {
   readonly config: Config
   readonly resources: Pick<Resources, 'pool' | 'keyring' | 'newId' | 'registry'>
   readonly features: Features
-  readonly findOwn: (integrationId: string) => Promise<InboundIntegration | null>
-  readonly signingSecretOf: (integration: InboundIntegration) => Promise<string | undefined>
   readonly orgName: (orgId: string) => Promise<string>
 }
 
-/** The installation's Slack app: how orgs install it, and what it sends. */
+/** The installation's Slack app: how orgs install it. */
 export function makeSlackApp(deps: SlackAppDeps): SlackApp {
   const { config, features, resources } = deps
   const { pool, keyring, newId, registry } = resources
@@ -98,26 +85,6 @@ export function makeSlackApp(deps: SlackAppDeps): SlackApp {
     const channel = { url, description: `What happens in the chat, in ${webhook.channel}` }
     await channels.ensure(orgId, integrationId, channel, by, ['chat.turn.completed'])
     return ` What happens in the chat is posted to ${webhook.channel}.`
-  }
-
-  /** Who signed it: the installation's app, or the org's own, whose requests name its integration. */
-  async function check(request: InboundRequest, integrationId: string | undefined) {
-    const own =
-      integrationId !== undefined && isUuid(integrationId)
-        ? await deps.findOwn(integrationId)
-        : null
-    const isOwn = own !== null && own.providerKey === 'slack'
-    const secret = isOwn
-      ? await deps.signingSecretOf(own)
-      : integrationId === undefined
-        ? config.SLACK_SIGNING_SECRET?.reveal()
-        : undefined
-    const { headers, rawBody, nowMs } = request
-    if (secret !== undefined && isSlackSignature(secret, headers, rawBody, nowMs)) return own
-    throw new AppError(
-      'UNAUTHENTICATED',
-      'Not signed by a Slack app that is known here, or its time is over five minutes off.',
-    )
   }
 
   return {
@@ -165,49 +132,6 @@ export function makeSlackApp(deps: SlackAppDeps): SlackApp {
         )
       }
       return appManifest({ publicUrl, name: 'Patchbay' })
-    },
-
-    readEvent: async (request, integrationId) => {
-      const own = await check(request, integrationId)
-      const event = readSlackEvent(request.rawBody)
-      switch (event.kind) {
-        case 'challenge':
-        case 'ignored':
-          return event
-        case 'invalid':
-          throw new AppError('INVALID_BODY', `The body ${event.reason}.`)
-        case 'rateLimited':
-          return { kind: 'ignored', reason: 'Slack held events back: more than 30,000 in an hour' }
-        case 'uninstalled':
-          return { kind: 'ended', own, ended: { ...event, why: 'uninstalled' } }
-        case 'tokensRevoked':
-          return { kind: 'ended', own, ended: { ...event, why: 'revoked' } }
-        case 'said':
-          return {
-            kind: 'message',
-            own,
-            message: { ...event, text: toPlain(event.text, event.botUserId) },
-          }
-      }
-    },
-
-    readCommand: async (request, integrationId) => {
-      const own = await check(request, integrationId)
-      const command = readSlackCommand(request.rawBody)
-      if (command.kind === 'sslCheck') return null
-      if (command.kind === 'invalid')
-        throw new AppError('INVALID_BODY', `The body ${command.reason}.`)
-      if (!isResponseUrl(command.responseUrl, config.SLACK_WEBHOOK_HOSTS)) {
-        throw new AppError('INVALID_BODY', 'response_url: is not one of Slack')
-      }
-      return { own, command: { ...command, text: toPlain(command.text, null) } }
-    },
-
-    readInteraction: async (request, integrationId) => {
-      await check(request, integrationId)
-      const clicked = readSlackInteraction(request.rawBody)
-      if (clicked.kind === 'invalid')
-        throw new AppError('INVALID_BODY', `The body ${clicked.reason}.`)
     },
   }
 }

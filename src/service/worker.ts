@@ -22,6 +22,9 @@ import { makeRefresh } from '../integrations/refresh.ts'
 import { forgetWindows } from '../limits/count.ts'
 import { makeRelay } from '../outbox/relay.ts'
 import type { Log } from '../telemetry/log.ts'
+import { makeReadDue } from '../tools/mcp/read-due.ts'
+import { sweepRuns } from '../tools/runs.ts'
+import type { ApprovalWork } from './approval-work.ts'
 import type { Features } from './features.ts'
 import type { Inbound } from './inbound.ts'
 import type { Resources } from './resources.ts'
@@ -32,6 +35,7 @@ export interface Works {
   readonly resources: Resources
   readonly features: Features
   readonly inbound: Inbound
+  readonly approvalWork: ApprovalWork
 }
 
 /** Deliveries of a lane in flight: at first, and at most, one more for each that succeeds. */
@@ -43,7 +47,7 @@ const HOT_SETTINGS = ['enable_seqscan=off', 'plan_cache_mode=force_generic_plan'
 /** The worker on its resources. Resolves when it has stopped after the signal, with every outcome written. */
 export async function runWorker(
   config: Config,
-  { resources, features, inbound }: Works,
+  { resources, features, inbound, approvalWork }: Works,
   log: Log,
   stack: AsyncDisposableStack,
   signal: AbortSignal,
@@ -100,6 +104,7 @@ export async function runWorker(
     callApp: features.callApp,
     log,
   })
+  const readDueTools = makeReadDue({ db: resources.pool, readTools: features.readTools, log })
   const refusals = makeFollow({ db: resources.pool, log, refresh: jobs.refresh })
   const dispatcher = makeDispatcher({
     relay: makeRelay(feed),
@@ -162,10 +167,18 @@ export async function runWorker(
     const found = await sweep(hot)
     if (found.lanes + found.conversations > 0) log.warn(found, 'lanes.swept')
     await inbound.sweep()
+    const lost = await sweepRuns(hot)
+    if (lost > 0) log.warn({ runs: lost }, 'tool_runs.lost')
+    await approvalWork.sweep()
     await refreshDue()
+    await readDueTools()
   })
   await jobs.workAnswers(inbound.answer)
+  await jobs.workApprovals(approvalWork.carryOut)
   await jobs.workRefreshes(refresh)
+  await jobs.workToolReadings(async (orgId, integrationId) => {
+    await features.readTools(orgId, integrationId)
+  })
   const pumpRecoveries = makePumpRecoveries({ db: resources.pool, log, wake: jobs.wake })
   await jobs.workRecovery(() => pumpRecoveries(signal))
   await dispatcher.run(signal)

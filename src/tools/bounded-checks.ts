@@ -45,7 +45,7 @@ export function addBoundedKeywords(ajv: Ajv): void {
 }
 
 /** Equal for values that JSON Schema calls equal, whatever the order of their members. */
-function canonical(value: unknown): string {
+export function canonical(value: unknown): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value)
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`
   const members = Object.entries(value)

@@ -12,6 +12,8 @@ export interface BuiltinTool {
   readonly wireName: string
   readonly description: string
   readonly argsSchema: JsonSchema
+  /** What it takes to run it: one that reads conversations is for who may read them. */
+  readonly permission: 'org:tools:use' | 'org:chat'
   /** Arguments fit the schema already. Throws AppError with a message for the model. */
   readonly run: (
     context: BuiltinContext,
@@ -42,6 +44,7 @@ export function makeBuiltins({ now, searchMessages }: BuiltinDeps): readonly Bui
       name: 'clock.now',
       wireName: 'clock_now',
       description: 'The current date and time, in a time zone if one is given.',
+      permission: 'org:tools:use',
       argsSchema: {
         type: 'object',
         properties: {
@@ -55,6 +58,7 @@ export function makeBuiltins({ now, searchMessages }: BuiltinDeps): readonly Bui
       name: 'conversation.search',
       wireName: 'conversation_search',
       description: 'Finds earlier messages of the conversation that contain a text.',
+      permission: 'org:chat',
       argsSchema: {
         type: 'object',
         properties: {

@@ -1,13 +1,20 @@
+import { randomBytes } from 'node:crypto'
+import { Webhook } from 'standardwebhooks'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { openLoopbackEgress } from '../../test/fixtures/egress.ts'
 import { type Answer, openReceiver, type Receiver } from '../../test/fixtures/receiver.ts'
-import { parseAllowList } from '../egress/allow-list.ts'
-import { type Egress, openEgress } from '../egress/egress.ts'
+import type { Egress } from '../egress/egress.ts'
 import { type CheckedInvocation, makeCall } from './call.ts'
+import { makeCircuit } from './circuit.ts'
 import type { ToolHost } from './definitions.ts'
 import type { HttpConfig } from './http-config.ts'
+import { makeSendCall } from './send-call.ts'
 
 const RUN_ID = '01a1f3c2-9d4e-7c11-8a51-6f0e2b7d9c03'
+const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`
 const HOST: ToolHost = {
+  id: 'integration',
+  signingSecrets: [SECRET],
   isEnabled: true,
   supportsTools: true,
   network: 'public',
@@ -22,11 +29,7 @@ let endpoint: Receiver
 let answer: Answer
 
 beforeAll(async () => {
-  egress = openEgress({
-    isHttpAllowed: true,
-    allow: parseAllowList(['127.0.0.1/32']),
-    allowInternal: parseAllowList([]),
-  })
+  egress = openLoopbackEgress()
   endpoint = await openReceiver((response, request) => answer(response, request))
 })
 afterAll(async () => {
@@ -36,6 +39,7 @@ afterAll(async () => {
 beforeEach(() => {
   answer = ok
   endpoint.requests.length = 0
+  begun = []
 })
 
 interface Call {
@@ -43,11 +47,26 @@ interface Call {
   readonly config?: Partial<HttpConfig>
   readonly invocation?: Partial<CheckedInvocation>
   readonly host?: Partial<ToolHost> | null
+  readonly tool?: Partial<Parameters<ReturnType<typeof makeCall>>[0]>
+  readonly circuit?: ReturnType<typeof makeCircuit>
 }
 
-function call({ config, invocation, host = {}, domains }: Call = {}) {
+let begun: unknown[] = []
+const circuitOf = () => makeCircuit(() => 0)
+
+async function call({ config, invocation, host = {}, domains, tool: more, circuit }: Call = {}) {
   const run = makeCall({
     egress,
+    circuit: circuit ?? circuitOf(),
+    contextToken: async ({ runId, audience }) => `token-for-${runId}-at-${audience}`,
+    callMcp: () => Promise.reject(new Error('not a tool of a server')),
+    sendCall: makeSendCall({
+      egress,
+      nowMs: Date.now,
+      random: () => 0,
+      randomBytes,
+      sleep: async () => undefined,
+    }),
     loadHost: async () => (host === null ? null : { ...HOST, domains: domains ?? null, ...host }),
     userAgent: 'Patchbay/1.2.3',
   })
@@ -59,6 +78,11 @@ function call({ config, invocation, host = {}, domains }: Call = {}) {
     integrationId: 'integration',
     httpConfig: { method: 'POST' as const, url: `${endpoint.url}/run`, ...config },
     rateLimit: null,
+    description: 'Creates an issue.',
+    sourceKey: null,
+    approval: 'auto' as const,
+    outputSchema: null,
+    ...more,
   }
   const whole: CheckedInvocation = {
     orgId: 'acme',
@@ -69,7 +93,9 @@ function call({ config, invocation, host = {}, domains }: Call = {}) {
     args: { title: 'Hi' },
     ...invocation,
   }
-  return run(tool, whole, RUN_ID)
+  const begin = async (shown: unknown) => void begun.push(shown)
+  const { exchange: _, ...called } = await run(tool, whole, { id: RUN_ID, begin })
+  return called
 }
 
 function answers(status: number, headers: Record<string, string>, body: string | Buffer): Answer {
@@ -131,6 +157,80 @@ describe('what is sent', () => {
       details: [{ path: 'args.title' }],
     })
     expect(endpoint.requests).toEqual([])
+    expect(begun).toEqual([])
+  })
+
+  test('is signed as a webhook is, also without a body; any Standard Webhooks library verifies it', async () => {
+    await call()
+    await call({ config: { method: 'GET' } })
+    for (const { headers, body } of endpoint.requests) {
+      expect(headers['webhook-id']).toBe(RUN_ID)
+      const signed = Object.fromEntries(
+        ['webhook-id', 'webhook-timestamp', 'webhook-signature'].map((name) => [
+          name,
+          String(headers[name]),
+        ]),
+      )
+      expect(() => new Webhook(SECRET).verify(body === '' ? '' : body, signed)).not.toThrow(
+        /signature/,
+      )
+      expect(headers['x-ai-chat-tool']).toBe('jira.createIssue')
+      expect(headers['x-ai-chat-context']).toBe(`token-for-${RUN_ID}-at-${endpoint.url}`)
+    }
+    expect(endpoint.requests).toHaveLength(2)
+  })
+
+  test('goes on the trace of the request that asked, or begins one', async () => {
+    const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+    await call({ invocation: { traceparent } })
+    await call()
+    const [own, fresh] = endpoint.requests.map(({ headers }) => String(headers.traceparent))
+    expect(own).toMatch(/^00-0af7651916cd43dd8448eb211c80319c-(?!b7ad6b7169203331)[0-9a-f]{16}-01$/)
+    expect(fresh).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-02$/)
+  })
+
+  test('leaves after its run is written down, without what the schema marks as secret', async () => {
+    const argsSchema = {
+      type: 'object',
+      properties: { title: {}, pin: { type: 'string', 'x-secret': true } },
+    }
+    answer = (response, request) => {
+      expect(begun).toHaveLength(1)
+      response.end(request.body)
+    }
+    const given = {
+      tool: { argsSchema },
+      invocation: { args: { title: 'Hi', pin: '4711-secret' } },
+    }
+    const run = await call(given)
+    expect(begun).toEqual([{ title: 'Hi', pin: '[secret]' }])
+    expect(run).toMatchObject({ outcome: 'success', arguments: { title: 'Hi', pin: '[secret]' } })
+    expect(JSON.stringify(run.result)).not.toContain('4711-secret')
+    expect(endpoint.requests[0]?.body).toContain('4711-secret')
+  })
+})
+
+test('a POST is tried again where the tool says that nothing happens twice by it', async () => {
+  answer = (response) => response.writeHead(endpoint.requests.length === 1 ? 503 : 200).end('{}')
+  expect(await call({ config: { isIdempotent: true } })).toMatchObject({ attempts: 2 })
+  endpoint.requests.length = 0
+  expect(await call()).toMatchObject({ outcome: 'error', attempts: 1 })
+})
+
+describe('an endpoint that fails again and again', () => {
+  test('is not called for a while, which the run says; what it refuses is no failure of it', async () => {
+    const circuit = circuitOf()
+    answer = answers(400, {}, '')
+    for (let i = 0; i < 6; i += 1) await call({ circuit })
+    answer = answers(500, {}, '')
+    for (let i = 0; i < 5; i += 1) await call({ circuit })
+    expect(endpoint.requests).toHaveLength(11)
+    expect(await call({ circuit })).toMatchObject({
+      outcome: 'error',
+      attempts: 0,
+      error: 'its endpoint has failed 5 times in a row; it is tried again in 30 s',
+    })
+    expect(endpoint.requests).toHaveLength(11)
   })
 })
 

@@ -1,165 +1,215 @@
-import { toSnippet } from '../core/answer.ts'
 import { headersProblem } from '../core/header.ts'
 import { makeRedact, type Redact } from '../core/redact.ts'
 import type { Egress } from '../egress/egress.ts'
-import type { EgressResult } from '../egress/exchange.ts'
+import { type CallResult, type EndpointAnswer, failed, toCallResult } from './call-result.ts'
 import type { RunnableTool } from './catalog.ts'
+import { type EndpointVerdict, judgeEndpoint, type makeCircuit } from './circuit.ts'
 import type { ToolHost } from './definitions.ts'
-import { fillText, fillUrl, missingFilling } from './fill.ts'
-import type { HttpConfig } from './http-config.ts'
+import { fillRequest, missingFilling, secretsOf } from './fill.ts'
+import { type HttpConfig, hostOf } from './http-config.ts'
 import type { Invocation } from './invoke.ts'
+import { hideMarked, secretsIn } from './marks.ts'
+import type { McpCall } from './mcp/client.ts'
+import type { makeSendCall, ReadyCall } from './send-call.ts'
 
 const DEFAULT_TIMEOUT_MS = 10_000
-const MAX_RESULT_BYTES = 262_144
-const MAX_ERROR_SNIPPET = 300
-const BODILESS = new Set(['GET', 'DELETE'])
-
-export interface CallResult {
-  readonly outcome: 'success' | 'error' | 'timeout' | 'blocked'
-  readonly result: unknown
-  readonly error: string | null
-}
 
 /** A call whose arguments are known to fit. */
 export interface CheckedInvocation extends Invocation {
   readonly args: Readonly<Record<string, unknown>>
+  /** Somebody tries the tool: its endpoint is told. */
+  readonly isTest?: boolean
 }
 
-interface CallDeps {
-  readonly egress: Pick<Egress, 'judge' | 'send'>
-  readonly loadHost: (orgId: string, integrationId: string) => Promise<ToolHost | null>
-  readonly userAgent: string
+/** The run that a call is made for. */
+export interface CallRun {
+  readonly id: string
+  /** Writes the run down, with its arguments as they may be kept. Nothing leaves before it has. */
+  readonly begin: (shownArguments: unknown, host: string | null) => Promise<void>
+}
+
+export interface Called extends CallResult {
+  /** As they may be kept. */
+  readonly arguments: unknown
+  /** Requests that left. */
+  readonly attempts: number
+  /** That was called, or would have been; null: it is not known any more. */
+  readonly host: string | null
+  /** For whoever tries a tool: what was sent and answered, secrets and all, and what takes them out. */
+  readonly exchange: Exchange | null
+}
+
+export interface Exchange {
+  readonly method: string
+  readonly url: string
+  /** Name, value, … */
+  readonly headers: readonly string[]
+  readonly body: string | null
+  readonly answer: EndpointAnswer | null
+  readonly redact: Redact
 }
 
 type External = Extract<RunnableTool, { kind: 'external' }>
-type EndpointAnswer = Extract<EgressResult, { kind: 'answer' }>
+
+interface CallDeps {
+  readonly egress: Pick<Egress, 'judge'>
+  readonly sendCall: ReturnType<typeof makeSendCall>
+  readonly callMcp: (call: McpCall) => Promise<CallResult>
+  readonly circuit: ReturnType<typeof makeCircuit>
+  readonly loadHost: (orgId: string, integrationId: string) => Promise<ToolHost | null>
+  readonly contextToken: (context: {
+    readonly orgId: string
+    readonly userId: string
+    readonly conversationId: string | null
+    readonly tool: string
+    readonly runId: string
+    readonly audience: string
+  }) => Promise<string>
+  readonly userAgent: string
+}
+
+type Prepared =
+  | { readonly kind: 'problem'; readonly result: CallResult }
+  | { readonly kind: 'ready'; readonly call: Omit<ReadyCall, 'contextToken'>; readonly url: string }
 
 /**
  * Calls the endpoint of an external tool. Credentials go in; what comes out, the arguments to be kept included, is cleaned
- * of them. What the endpoint does is a value.
+ * of them and of what the tool's schemas mark as secret. What the endpoint does is a value.
  *
- * @throws AppError `INVALID_BODY` for arguments that cannot stand in the URL, before anything is sent
+ * @throws AppError `INVALID_BODY` for arguments that cannot stand in the URL, before the run is begun
  */
-export function makeCall({ egress, loadHost, userAgent }: CallDeps) {
+export function makeCall(deps: CallDeps) {
   return async function call(
     tool: External,
     invocation: CheckedInvocation,
-    runId: string,
-  ): Promise<CallResult & { readonly arguments: unknown }> {
+    run: CallRun,
+  ): Promise<Called> {
     const { args, orgId } = invocation
-    const host = await loadHost(orgId, tool.integrationId)
+    const marked = hideMarked(tool.argsSchema, args)
+    const host = await deps.loadHost(orgId, tool.integrationId)
     if (host === null || !host.isEnabled) {
-      return { ...failed('error', 'its integration is disabled'), arguments: args }
+      return unsent(failed('error', 'its integration is disabled'), marked, null)
     }
-    const redact = makeRedact(Object.values(host.credentials))
-    const sent = await send(tool.httpConfig, host, invocation, runId)
-    const result = sent.kind === 'problem' ? sent.result : toResult(sent.answer, redact)
-    return { ...result, arguments: redact.json(args) }
-  }
-
-  async function send(
-    config: HttpConfig,
-    host: ToolHost,
-    invocation: CheckedInvocation,
-    runId: string,
-  ): Promise<{ kind: 'problem'; result: CallResult } | { kind: 'sent'; answer: EgressResult }> {
-    const problem = (result: CallResult) => ({ kind: 'problem', result }) as const
-    const missing = missingFilling(config, host)
-    if (missing !== null) {
-      return problem(failed('error', `its integration has no ${missing} any more`))
+    const at = tool.httpConfig === null ? mcpHostOf(host) : hostOf(tool.httpConfig)
+    const secrets = secretsIn(tool.argsSchema, args)
+    const redact = makeRedact([...secretsOf(host, tool.httpConfig), ...secrets])
+    const shown = redact.json(marked)
+    const prepared =
+      tool.httpConfig === null
+        ? null
+        : prepare(deps, tool, tool.httpConfig, host, invocation, run.id)
+    if (prepared?.kind === 'problem') return unsent(prepared.result, shown, at)
+    const gate = deps.circuit.enter(tool.id)
+    if (gate.isOpen) {
+      const text = `its endpoint has failed ${gate.failures} times in a row; it is tried again in ${gate.retryAfterS} s`
+      return unsent(failed('error', text), shown, at)
     }
-    const { orgId } = invocation
-    const { network, domains } = host
-    const url = fillUrl(config, host, invocation.args)
-    const verdict = egress.judge(url, { orgId, network, domains })
-    if (!verdict.isAllowed) return problem(failed('blocked', `the URL ${verdict.reason}`))
-
-    const body = bodyOf(config, invocation)
-    const own = Object.entries(config.headers ?? {}).map(
-      ([name, value]) => [name, fillText(value, host)] as const,
-    )
-    // A credential may have what no header may: what is filled in is judged as what is written down.
-    const wrong = headersProblem(Object.fromEntries(own))
-    if (wrong !== null) {
-      const which = wrong.name === '' ? 'has headers with' : `header ${wrong.name}`
-      return problem(failed('error', `the tool's ${which} ${wrong.message}`))
+    let health: EndpointVerdict = 'neither'
+    try {
+      await run.begin(shown, at)
+      const called =
+        prepared === null
+          ? await callOnServer(deps, tool, host, invocation, run.id)
+          : await send(deps, prepared, tool, invocation, run.id, redact)
+      health = called.health
+      const result = hideMarked(tool.outputSchema ?? {}, called.result.result)
+      const { attempts, exchange } = called
+      return { ...called.result, result, arguments: shown, attempts, host: at, exchange }
+    } finally {
+      gate.report(health)
     }
-    const headers = [...own.flat(), 'user-agent', userAgent, 'idempotency-key', runId]
-    if (body !== null) headers.push('content-type', 'application/json')
-    const { signal } = invocation
-    const answer = await egress.send(verdict.target, network, {
-      method: config.method,
-      headers,
-      body,
-      timeoutMs: config.timeoutMs ?? DEFAULT_TIMEOUT_MS,
-      maxBytes: MAX_RESULT_BYTES,
-      ...(signal === undefined ? {} : { signal }),
-    })
-    return { kind: 'sent', answer }
   }
 }
 
-function bodyOf(config: HttpConfig, invocation: CheckedInvocation): string | null {
-  const kind = config.body ?? (BODILESS.has(config.method) ? 'none' : 'envelope')
-  if (kind === 'none') return null
-  if (kind === 'args') return JSON.stringify(invocation.args)
-  const { orgId, userId, conversationId, args } = invocation
-  return JSON.stringify({ orgId, userId, conversationId, args })
+function unsent(result: CallResult, shown: unknown, host: string | null): Called {
+  return { ...result, arguments: shown, attempts: 0, host, exchange: null }
 }
 
-function toResult(answer: EgressResult, redact: Redact): CallResult {
-  switch (answer.kind) {
-    case 'answer':
-      return toAnswerResult(answer, redact)
-    case 'timeout':
-    case 'blocked':
-      return failed(answer.kind, redact.text(answer.reason))
-    case 'failed':
-      return failed('error', redact.text(answer.reason))
-    case 'interrupted':
-      return failed('error', 'interrupted before the endpoint answered')
-  }
+function mcpHostOf({ config }: ToolHost): string | null {
+  const { url } = config
+  return typeof url === 'string' && URL.canParse(url) ? new URL(url).host : null
 }
 
-function toAnswerResult(answer: EndpointAnswer, redact: Redact): CallResult {
-  const { statusCode, isCut, encoding } = answer
-  if (encoding !== null) {
-    const shown = redact.text(encoding)
-    return failed('error', `HTTP ${statusCode}: the answer is encoded (${shown}), unasked`)
-  }
-  const text = answer.body.toString()
-  if (statusCode >= 200 && statusCode < 300) {
-    return { outcome: 'success', result: parseResult(answer, text, redact), error: null }
-  }
-  const hint = statusCode < 400 ? ' (redirects are not followed)' : ''
-  const clean = isCut ? redact.cutText(text) : redact.text(text)
-  const isLong = clean.length > MAX_ERROR_SNIPPET
-  const snippet = toSnippet(clean.slice(0, MAX_ERROR_SNIPPET), isCut || isLong).trim()
-  return failed('error', `HTTP ${statusCode}${hint}${snippet === '' ? '' : `: ${snippet}`}`)
+async function callOnServer(
+  deps: CallDeps,
+  tool: External,
+  host: ToolHost,
+  { orgId, args, signal, traceparent }: CheckedInvocation,
+  runId: string,
+) {
+  const { argsSchema, sourceKey } = tool
+  const name = sourceKey ?? tool.name
+  const trace = traceparent ?? undefined
+  const call = { orgId, host, name, args, argsSchema, runId, traceparent: trace, signal }
+  const result = await deps.callMcp(call)
+  const health = result.outcome === 'timeout' ? ('fails' as const) : ('works' as const)
+  return { result, health, attempts: 1, exchange: null }
 }
 
-/** JSON where the endpoint says so or says nothing, and it is; text otherwise. A result that was cut says so. */
-function parseResult(answer: EndpointAnswer, text: string, redact: Redact): unknown {
-  if (answer.isCut) {
-    return `${redact.cutText(text)}\n[cut: the result is over ${MAX_RESULT_BYTES} bytes]`
-  }
-  const type = headerOf(answer, 'content-type')
-  if (text === '') return null
-  if (type !== '' && !/^[\w.+-]+\/(?:[\w.+-]+\+)?json\s*(?:;|$)/.test(type)) {
-    return redact.text(text)
-  }
-  try {
-    return redact.json(JSON.parse(text))
-  } catch {
-    return redact.text(text)
+async function send(
+  deps: CallDeps,
+  { call, url }: Extract<Prepared, { kind: 'ready' }>,
+  tool: External,
+  { orgId, userId, conversationId }: CheckedInvocation,
+  runId: string,
+  redact: Redact,
+) {
+  const audience = new URL(url).origin
+  const context = { orgId, userId, conversationId, tool: tool.name, runId, audience }
+  const sent = await deps.sendCall({ ...call, contextToken: await deps.contextToken(context) })
+  const { method, body } = call
+  const { headers } = sent
+  const answer = sent.answer.kind === 'answer' ? sent.answer : null
+  return {
+    result: toCallResult(sent.answer, redact),
+    health: judgeEndpoint(sent.answer),
+    attempts: sent.attempts,
+    exchange: { method, url, headers, body, answer, redact },
   }
 }
 
-function headerOf({ headers }: EndpointAnswer, name: string): string {
-  const value = headers[name]
-  return (Array.isArray(value) ? (value[0] ?? '') : (value ?? '')).trim().toLowerCase()
-}
+function prepare(
+  { egress, userAgent }: CallDeps,
+  tool: External,
+  config: HttpConfig,
+  host: ToolHost,
+  invocation: CheckedInvocation,
+  runId: string,
+): Prepared {
+  const problem = (result: CallResult) => ({ kind: 'problem', result }) as const
+  const missing = missingFilling(config, host)
+  if (missing !== null) {
+    return problem(failed('error', `its integration has no ${missing} any more`))
+  }
+  const { orgId, signal, traceparent = null } = invocation
+  const { network, domains, signingSecrets } = host
+  const { url, headers: own, body, contentType } = fillRequest(config, host, invocation, runId)
+  const verdict = egress.judge(url, { orgId, network, domains })
+  if (!verdict.isAllowed) return problem(failed('blocked', `the URL ${verdict.reason}`))
 
-function failed(outcome: CallResult['outcome'], error: string): CallResult {
-  return { outcome, result: null, error }
+  // A credential may have what no header may: what is filled in is judged as what is written down.
+  const wrong = headersProblem(Object.fromEntries(own))
+  if (wrong !== null) {
+    const which = wrong.name === '' ? 'has headers with' : `header ${wrong.name}`
+    return problem(failed('error', `the tool's ${which} ${wrong.message}`))
+  }
+  const headers = [...own.flat(), 'user-agent', userAgent]
+  if (contentType !== null) headers.push('content-type', contentType)
+  if (invocation.isTest === true) headers.push('X-AI-Chat-Test', 'true')
+  const { method, timeoutMs = DEFAULT_TIMEOUT_MS } = config
+  const call = {
+    target: verdict.target,
+    network,
+    method,
+    headers,
+    body,
+    timeoutMs,
+    isRepeatable: method === 'GET' || config.isIdempotent === true,
+    tool: tool.name,
+    runId,
+    signingSecrets,
+    traceparent,
+    signal,
+  }
+  return { kind: 'ready', call, url }
 }

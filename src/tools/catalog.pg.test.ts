@@ -15,7 +15,7 @@ beforeAll(async () => {
      values ('generic-webhook', 'Webhook', '', '{}')`,
   )
   const builtins = makeBuiltins({ now: () => new Date(), searchMessages: async () => [] })
-  catalog = makeCatalog({ ...database, builtins })
+  catalog = makeCatalog({ ...database, builtins, whenStale: () => undefined })
 })
 afterAll(() => database[Symbol.asyncDispose]())
 beforeEach(async () => {
@@ -53,6 +53,10 @@ test('built-in and external tools stand in one list, always in the same order', 
     argsSchema: { type: 'object' },
     source: 'external',
     integrationId,
+    outputSchema: null,
+    approval: 'auto',
+    isReadOnly: true,
+    isIdempotent: true,
   })
   expect((await catalog.list(orgId)).find((tool) => tool.name === 'clock.now')).toMatchObject({
     source: 'builtin',

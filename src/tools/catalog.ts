@@ -1,10 +1,11 @@
-import { and, asc, eq, isNull } from 'drizzle-orm'
+import { and, asc, eq, isNull, sql } from 'drizzle-orm'
 import { TOOL_NAME } from '../core/tool-name.ts'
-import { externalToolDefinitions, orgIntegrations } from '../db/schema.ts'
-import type { InOrg, ReadInOrg } from '../db/tenants.ts'
+import { orgIntegrations } from '../db/schema.ts'
+import type { InOrg, SendInOrg } from '../db/tenants.ts'
+import { externalToolDefinitions } from '../db/tool-tables.ts'
 import type { JsonSchema } from './args.ts'
 import type { BuiltinTool } from './builtins.ts'
-import { type HttpConfig, httpConfigSchema } from './http-config.ts'
+import { type HttpConfig, parseHttpConfig } from './http-config.ts'
 import type { ToolRateLimit } from './rate-limit.ts'
 
 /** A tool as a model or a person sees it. */
@@ -15,6 +16,13 @@ export interface CatalogTool {
   readonly argsSchema: JsonSchema
   readonly source: 'builtin' | 'external'
   readonly integrationId: string | null
+  /** Of what it gives back; null: not known. */
+  readonly outputSchema: JsonSchema | null
+  /** `ask`: a call waits until a person has approved it. */
+  readonly approval: 'auto' | 'ask'
+  /** Changes nothing; and running it twice is as running it once. By its method, not by what anybody says of it. */
+  readonly isReadOnly: boolean
+  readonly isIdempotent: boolean
 }
 
 /** A tool that can be run. */
@@ -26,15 +34,25 @@ export type RunnableTool =
       readonly name: string
       readonly argsSchema: JsonSchema
       readonly integrationId: string
-      readonly httpConfig: HttpConfig
+      /** null: it is called by `sourceKey` on its integration's MCP server. */
+      readonly httpConfig: HttpConfig | null
+      readonly sourceKey: string | null
+      readonly approval: 'auto' | 'ask'
+      readonly outputSchema: JsonSchema | null
+      readonly description: string
       readonly rateLimit: ToolRateLimit | null
     }
 
 interface CatalogDeps {
   readonly inOrg: InOrg
-  readonly readInOrg: ReadInOrg
+  readonly readInOrg: SendInOrg
   readonly builtins: readonly BuiltinTool[]
+  /** Called for an integration whose tools are to be read from its server again; nothing waits for that. */
+  readonly whenStale: (orgId: string, integrationId: string) => void
 }
+
+/** Of a server that is no longer to be believed. */
+const isStale = sql<boolean>`${externalToolDefinitions.httpConfig} is null and ${orgIntegrations.toolsFreshUntil} < now()`
 
 const ofItsIntegration = and(
   eq(orgIntegrations.orgId, externalToolDefinitions.orgId),
@@ -49,27 +67,42 @@ const isListed = (orgId: string) =>
     isNull(orgIntegrations.deletedAt),
   )
 
-/** What could be meant by a name: one row or two. */
-const NAMED = `
+/** Of tools that can be run. */
+const RUNNABLE = `
 select
   t.id, t.name, t.wire_name as "wireName", t.integration_id as "integrationId",
-  t.args_schema as "argsSchema", t.http_config as "httpConfig", t.rate_limit as "rateLimit"
+  t.description, t.args_schema as "argsSchema", t.output_schema as "outputSchema", t.http_config as "httpConfig",
+  t.source_key as "sourceKey", t.approval, t.rate_limit as "rateLimit"
 from patchbay.external_tool_definitions as t
 join patchbay.org_integrations as i on i.org_id = t.org_id and i.id = t.integration_id
-where t.org_id = $1 and (t.wire_name = $2 or lower(t.name) = $3)
-  and t.is_enabled and i.is_enabled and i.deleted_at is null`
+where t.org_id = $1 and t.is_enabled and i.is_enabled and i.deleted_at is null`
+
+/** What could be meant by a name: one row or two. */
+const NAMED = `${RUNNABLE} and (t.wire_name = $2 or lower(t.name) = $3)`
+
+const BY_ID = `${RUNNABLE} and t.id = $2`
 
 type NamedRow = Pick<
   typeof externalToolDefinitions.$inferSelect,
-  'id' | 'name' | 'wireName' | 'integrationId' | 'argsSchema' | 'httpConfig' | 'rateLimit'
+  | 'id'
+  | 'name'
+  | 'wireName'
+  | 'integrationId'
+  | 'description'
+  | 'argsSchema'
+  | 'outputSchema'
+  | 'httpConfig'
+  | 'sourceKey'
+  | 'approval'
+  | 'rateLimit'
 >
 
 /** What an org's assistant may call: the built-in tools and those of its enabled integrations, always in the same order. */
-export function makeCatalog({ inOrg, readInOrg, builtins }: CatalogDeps) {
+export function makeCatalog({ inOrg, readInOrg, builtins, whenStale }: CatalogDeps) {
   const externalOf = (orgId: string) =>
     inOrg(orgId, (tx) =>
       tx
-        .select({ tool: externalToolDefinitions })
+        .select({ tool: externalToolDefinitions, isStale })
         .from(externalToolDefinitions)
         .innerJoin(orgIntegrations, ofItsIntegration)
         .where(isListed(orgId))
@@ -99,9 +132,16 @@ export function makeCatalog({ inOrg, readInOrg, builtins }: CatalogDeps) {
           argsSchema,
           source: 'builtin',
           integrationId: null,
+          outputSchema: null,
+          approval: 'auto',
+          isReadOnly: true,
+          isIdempotent: true,
         }),
       )
-      const external = (await externalOf(orgId)).map(
+      const rows = await externalOf(orgId)
+      const stale = rows.filter((row) => row.isStale).map(({ tool }) => tool.integrationId)
+      for (const integrationId of new Set(stale)) whenStale(orgId, integrationId)
+      const external = rows.map(
         ({ tool }): CatalogTool => ({
           name: tool.name,
           wireName: tool.wireName,
@@ -109,6 +149,9 @@ export function makeCatalog({ inOrg, readInOrg, builtins }: CatalogDeps) {
           argsSchema: tool.argsSchema,
           source: 'external',
           integrationId: tool.integrationId,
+          outputSchema: tool.outputSchema,
+          approval: tool.approval,
+          ...natureOf(parseHttpConfig(tool.httpConfig)),
         }),
       )
       return [...own, ...external].sort((a, b) => (a.name < b.name ? -1 : 1))
@@ -131,18 +174,28 @@ export function makeCatalog({ inOrg, readInOrg, builtins }: CatalogDeps) {
         .sort((a, b) => a.rank - b.rank)
       if (best === undefined) return null
       if (best.candidate.kind === 'builtin') return best.candidate
-      const { id, integrationId, argsSchema, httpConfig, rateLimit, name } = best.candidate.tool
-      return {
-        kind: 'external',
-        id,
-        name,
-        argsSchema,
-        integrationId,
-        httpConfig: httpConfigSchema.parse(httpConfig),
-        rateLimit,
-      }
+      return toRunnable(best.candidate.tool)
+    },
+
+    /** null where it is gone or disabled. */
+    async findById(orgId: string, id: string) {
+      const [row] = await readInOrg<NamedRow>(orgId, BY_ID, [orgId, id])
+      return row === undefined ? null : toRunnable(row)
     },
   }
+}
+
+const SAFE = new Set(['GET'])
+const IDEMPOTENT = new Set(['GET', 'PUT', 'DELETE'])
+
+/** By the rules of HTTP [RFC 9110 §9.2]. What an MCP server says of its tools is a stranger's word: nothing is taken from it. */
+function natureOf(config: HttpConfig | null) {
+  if (config === null) return { isReadOnly: false, isIdempotent: false }
+  return { isReadOnly: SAFE.has(config.method), isIdempotent: IDEMPOTENT.has(config.method) }
+}
+
+function toRunnable({ wireName: _, httpConfig, ...tool }: NamedRow) {
+  return { kind: 'external' as const, ...tool, httpConfig: parseHttpConfig(httpConfig) }
 }
 
 const NO_MATCH = 3

@@ -14,6 +14,8 @@ const audited: AuditEntry[] = []
 const MAX_TOOLS = 12
 
 const HOST: ToolHost = {
+  id: '01a1f3c2-9d4e-7c11-8a51-6f0e2b7d9c02',
+  signingSecrets: [],
   isEnabled: true,
   supportsTools: true,
   network: 'public',
@@ -86,8 +88,11 @@ describe('a tool', () => {
       orgId,
       integrationId,
       wireName: 'jira_createIssue',
+      outputSchema: null,
       rateLimit: null,
       isEnabled: true,
+      approval: 'auto',
+      sourceKey: null,
       createdAt: expect.stringMatching(/^\d{4}-.*Z$/),
       updatedAt: expect.stringMatching(/^\d{4}-.*Z$/),
     })

@@ -1,24 +1,25 @@
-import { createHash } from 'node:crypto'
-import { and, asc, count, eq, ne, sql } from 'drizzle-orm'
+import { and, asc, eq, sql } from 'drizzle-orm'
 import type { Actor, AuditEntry } from '../core/actor.ts'
 import { AppError, invalidField, notFound } from '../core/error.ts'
-import { TOOL_NAME, wireNameOf } from '../core/tool-name.ts'
+import { TOOL_NAME } from '../core/tool-name.ts'
 import type { DbTx } from '../db/pool.ts'
-import { externalToolDefinitions } from '../db/schema.ts'
 import type { InOrg } from '../db/tenants.ts'
+import { externalToolDefinitions } from '../db/tool-tables.ts'
 import type { JsonSchema, makeArgsValidator } from './args.ts'
 import type { BuiltinTool } from './builtins.ts'
 import {
   assertHttpConfig,
   describeHttpConfig,
   type HttpConfig,
-  httpConfigSchema,
+  parseHttpConfig,
 } from './http-config.ts'
 import type { ToolRateLimit } from './rate-limit.ts'
 import { assertSafeSchema } from './schema-rules.ts'
+import { isStorable } from './storable.ts'
+import { freeWireName, takeNames } from './tool-names.ts'
+import { countTools, roomProblem } from './tool-room.ts'
 
 const MAX_DESCRIPTION_LENGTH = 1024
-const SCHEMA_BYTES_PER_TOOL = 8192
 
 /** A tool of an org, backed by an HTTP endpoint. */
 export interface ExternalTool {
@@ -29,9 +30,14 @@ export interface ExternalTool {
   readonly wireName: string
   readonly description: string
   readonly argsSchema: JsonSchema
-  readonly httpConfig: HttpConfig
+  readonly outputSchema: JsonSchema | null
+  /** null: a tool of an MCP server, called by its name there (`sourceKey`). */
+  readonly httpConfig: HttpConfig | null
   readonly rateLimit: ToolRateLimit | null
   readonly isEnabled: boolean
+  readonly approval: 'auto' | 'ask'
+  /** What it is in the document or the server that it was read from; null: it was written here. */
+  readonly sourceKey: string | null
   readonly createdAt: string
   readonly updatedAt: string
 }
@@ -43,17 +49,24 @@ export interface ToolInput {
   readonly httpConfig: HttpConfig
   readonly rateLimit?: ToolRateLimit | null | undefined
   readonly isEnabled?: boolean | undefined
+  readonly approval?: 'auto' | 'ask' | undefined
+  readonly outputSchema?: JsonSchema | null | undefined
 }
 
 export type ToolChange = { [Key in keyof ToolInput]?: ToolInput[Key] | undefined }
 
 /** What tools need of the integration they belong to. */
 export interface ToolHost {
+  readonly id: string
+  /** Left out: of no consequence. */
+  readonly providerKey?: string | undefined
   readonly isEnabled: boolean
   readonly supportsTools: boolean
   readonly network: 'public' | 'internal'
   readonly config: Readonly<Record<string, unknown>>
   readonly credentials: Readonly<Record<string, string>>
+  /** What its calls are signed with, newest first; none: it is of before they were. */
+  readonly signingSecrets: readonly string[]
   /** The org's own list of hosts; null: it has none. */
   readonly domains: readonly string[] | null
 }
@@ -128,46 +141,14 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
     }
   }
 
-  /**
-   * A wire name that no other tool of the org has, and none that is built in.
-   *
-   * @param id the tool that is renamed, or null for a new one
-   * @throws AppError `CONFLICT` where the name itself is taken
-   */
-  async function freeWireName(tx: DbTx, orgId: string, name: string, id: string | null) {
-    // One at a time in an org, so that two names that map to one wire name are told apart.
-    await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(${`tools/${orgId}`}, 0))`)
-    const rows = await tx
-      .select({ name: tools.name, wireName: tools.wireName })
-      .from(tools)
-      .where(and(eq(tools.orgId, orgId), id === null ? undefined : ne(tools.id, id)))
-    const taken = [...builtins, ...rows]
-    const isTaken = (wire: string) => taken.some((tool) => tool.wireName === wire)
-    const digest = createHash('sha256').update(name).digest('hex')
-    const wireName = wireNameOf(name, digest, isTaken)
-    // A wire name that is taken in spite of its mark was made to collide.
-    const isNameTaken = taken.some((tool) => tool.name.toLowerCase() === name.toLowerCase())
-    if (isNameTaken || isTaken(wireName)) {
-      throw new AppError('CONFLICT', `There is a tool named ${name} already.`)
-    }
-    return wireName
+  /** @throws AppError `CONFLICT` where the name itself is taken */
+  async function nameFor(tx: DbTx, orgId: string, name: string, id: string | null) {
+    return freeWireName(name, [...builtins, ...(await takeNames(tx, orgId, id))])
   }
 
-  /**
-   * The catalog is read whole, for each turn of a chat too: tools and the bytes of their schemas are bounded together. After
-   * `freeWireName`, which lets one at a time count.
-   */
   async function assertRoom(tx: DbTx, orgId: string): Promise<void> {
-    const size = sql<number>`coalesce(sum(octet_length(${tools.argsSchema}::text)), 0)::int`
-    const [sum] = await tx
-      .select({ count: count(), size })
-      .from(tools)
-      .where(eq(tools.orgId, orgId))
-    const limit = (what: string) =>
-      new AppError('UNPROCESSABLE', `The org has ${what}, and may have no more (TOOLS_PER_ORG).`)
-    if ((sum?.count ?? 0) > deps.maxTools) throw limit(`${deps.maxTools} tools`)
-    const maxBytes = deps.maxTools * SCHEMA_BYTES_PER_TOOL
-    if ((sum?.size ?? 0) > maxBytes) throw limit(`schemas of ${maxBytes} bytes`)
+    const problem = roomProblem(await countTools(tx, orgId), deps.maxTools)
+    if (problem !== null) throw new AppError('UNPROCESSABLE', problem)
   }
 
   return {
@@ -193,23 +174,14 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
       if (!host.supportsTools) {
         throw new AppError('UNPROCESSABLE', 'Tools cannot be defined on this kind of integration.')
       }
+      if (isOfServer(host)) throw new AppError('UNPROCESSABLE', NOT_BY_HAND)
       await check(orgId, host, input)
       return inOrg(orgId, async (tx) => {
-        const wireName = await freeWireName(tx, orgId, input.name, null)
-        const { name, description, argsSchema, httpConfig, rateLimit, isEnabled = true } = input
+        const wireName = await nameFor(tx, orgId, input.name, null)
+        const { name, httpConfig } = input
         const [row] = await tx
           .insert(tools)
-          .values({
-            orgId,
-            integrationId,
-            name,
-            wireName,
-            description,
-            argsSchema,
-            httpConfig,
-            rateLimit,
-            isEnabled,
-          })
+          .values({ ...input, orgId, integrationId, wireName })
           .returning()
         if (row === undefined) throw new Error('insert returned no row')
         await assertRoom(tx, orgId)
@@ -223,12 +195,15 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
     async update(orgId: string, integrationId: string, id: string, change: ToolChange, by: Actor) {
       const host = await hostOf(orgId, integrationId)
       const before = await find(orgId, integrationId, id)
+      if (isOfServer(host) && change.httpConfig !== undefined) {
+        throw invalidField('httpConfig', 'a tool of an MCP server is called there, by its name')
+      }
       await check(orgId, host, change)
       const isRenamed = change.name !== undefined && change.name !== before.name
       return inOrg(orgId, async (tx) => {
         const wire =
           isRenamed && change.name !== undefined
-            ? { wireName: await freeWireName(tx, orgId, change.name, id) }
+            ? { wireName: await nameFor(tx, orgId, change.name, id) }
             : {}
         const columns = Object.fromEntries(
           Object.entries(change).filter(([, value]) => value !== undefined),
@@ -261,17 +236,22 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
   }
 }
 
+const NOT_BY_HAND =
+  'The tools of an MCP server are read from it: POST …/tools/refresh reads them now. For tools of your own make an integration of generic-webhook.'
+
+function isOfServer({ providerKey }: ToolHost): boolean {
+  return providerKey === 'mcp'
+}
+
 /** Where its calls go and what goes with them, before and after, where that differs. */
 function callsChange(before: Row, after: Row) {
-  const [from, to] = [before, after].map((row) =>
-    describeHttpConfig(httpConfigSchema.parse(row.httpConfig)),
-  )
+  const [from, to] = [before, after].map((row) => describeCalls(row))
   return JSON.stringify(from) === JSON.stringify(to) ? {} : { calls: { from, to } }
 }
 
-/** Whether jsonb takes it: no U+0000 and no lone surrogates, which JSON text shows as escapes. */
-function isStorable(value: unknown): boolean {
-  return !/(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/.test(JSON.stringify(value) ?? '')
+function describeCalls({ httpConfig, sourceKey }: Row) {
+  const config = parseHttpConfig(httpConfig)
+  return config === null ? { mcpTool: sourceKey } : describeHttpConfig(config)
 }
 
 function toTool(row: Row): ExternalTool {
@@ -283,9 +263,12 @@ function toTool(row: Row): ExternalTool {
     wireName: row.wireName,
     description: row.description,
     argsSchema: row.argsSchema,
-    httpConfig: httpConfigSchema.parse(row.httpConfig),
+    outputSchema: row.outputSchema,
+    httpConfig: parseHttpConfig(row.httpConfig),
     rateLimit: row.rateLimit,
     isEnabled: row.isEnabled,
+    approval: row.approval,
+    sourceKey: row.sourceKey,
     createdAt: row.createdAt.toISOString(),
     updatedAt: row.updatedAt.toISOString(),
   }

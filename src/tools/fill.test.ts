@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { fillText, fillUrl, missingFilling } from './fill.ts'
+import { fillRequest, fillText, fillUrl, missingFilling, secretsOf } from './fill.ts'
 import type { HttpConfig } from './http-config.ts'
 
 const FILLINGS = {
@@ -80,4 +80,95 @@ test('what the integration has lost is named', () => {
   }
   expect(missingFilling(config, FILLINGS)).toBe('credentials.gone')
   expect(missingFilling({ ...config, headers: {} }, FILLINGS)).toBeNull()
+})
+
+describe(fillRequest, () => {
+  const request = (config: Partial<HttpConfig>, args: Record<string, unknown>) =>
+    fillRequest(
+      { method: 'POST', url: 'https://example.com/x', ...config },
+      { credentials: { login: 'ann:pass word' }, config: {} },
+      { orgId: 'acme', userId: 'ann', conversationId: null, args },
+      'boundary',
+    )
+
+  test('puts each argument where its parameter says, and the rest into the body', () => {
+    const config: Partial<HttpConfig> = {
+      url: 'https://example.com/pets/{args.id}/x',
+      query: { v: '{args.version}' },
+      headers: { Cookie: 'a=b' },
+      parameters: [
+        { arg: 'id', in: 'path', name: 'petId' },
+        { arg: 'filter', in: 'query', name: 'filter', style: 'deepObject' },
+        { arg: 'trace', in: 'header', name: 'X-Trace' },
+        { arg: 'lang', in: 'cookie', name: 'lang' },
+      ],
+      payload: { mediaType: 'application/json' },
+    }
+    const args = {
+      id: ['a', 'b/c'],
+      filter: { s: 'x' },
+      trace: 7,
+      lang: 'd;e',
+      name: 'Rex',
+      version: 2,
+    }
+    expect(request(config, args)).toEqual({
+      url: 'https://example.com/pets/a,b%2Fc/x?v=2&filter%5Bs%5D=x',
+      headers: [
+        ['X-Trace', '7'],
+        ['Cookie', 'a=b; lang=d%3Be'],
+      ],
+      body: '{"name":"Rex"}',
+      contentType: 'application/json',
+    })
+  })
+
+  test('has one argument as its body, where the tool says which', () => {
+    const payload = { mediaType: 'application/json', arg: 'body' }
+    expect(request({ payload }, { body: [1, 2], other: 1 }).body).toBe('[1,2]')
+    expect(request({ payload }, { body: null }).body).toBe('null')
+    expect(request({ payload }, {})).toMatchObject({ body: null, contentType: null })
+  })
+
+  test('sends an empty object for a body that is required, and nothing for one that is not', () => {
+    const payload = { mediaType: 'application/json' }
+    expect(request({ payload }, {}).body).toBe('{}')
+    expect(request({ payload: { ...payload, isOptional: true } }, {}).body).toBeNull()
+  })
+
+  test.each([
+    [['..'], 'simple'],
+    ['.', 'label'],
+    [[], 'simple'],
+    [[null], 'matrix'],
+    ['', 'label'],
+  ] as const)('refuses %j in the path, style %s: it would name another resource', (id, style) => {
+    const parameters = [{ arg: 'id', in: 'path', name: 'id', style }] as const
+    const config = { url: 'https://example.com/a/{args.id}/b', parameters: [...parameters] }
+    expect(() => request(config, { id })).toThrow(
+      expect.objectContaining({
+        code: 'INVALID_BODY',
+        details: [expect.objectContaining({ path: 'args.id' })],
+      }),
+    )
+  })
+
+  test.each(['a\r\nHost: evil', 'ü', ' padded '])('refuses %j as a header', (trace) => {
+    const parameters = [{ arg: 'trace', in: 'header' as const, name: 'X-Trace' }]
+    expect(() => request({ parameters }, { trace })).toThrow(
+      expect.objectContaining({ details: [expect.objectContaining({ path: 'args.trace' })] }),
+    )
+  })
+
+  test('encodes a login as Basic authentication wants it, and knows each of its forms as a secret', () => {
+    const headers = { Authorization: 'Basic {{credentials.login|base64}}' }
+    const encoded = Buffer.from('ann:pass word').toString('base64')
+    expect(request({ headers }, {}).headers).toEqual([['Authorization', `Basic ${encoded}`]])
+    const config: HttpConfig = { method: 'GET', url: 'https://example.com/', headers }
+    expect(secretsOf({ credentials: { login: 'ann:pass word' } }, config)).toEqual([
+      'ann:pass word',
+      encoded,
+      'pass word',
+    ])
+  })
 })

@@ -20,6 +20,18 @@ describe(assertHttpConfig, () => {
       },
     ],
     ['a plain URL', {}],
+    ['a login to be encoded', { headers: { a: 'Basic {{credentials.token|base64}}' } }],
+    [
+      'arguments with their places',
+      {
+        url: 'https://api.example.com/{args.id}',
+        parameters: [
+          { arg: 'id', in: 'path', name: 'id' },
+          { arg: 'q', in: 'query', name: '$q' },
+        ],
+        payload: { mediaType: 'application/json', arg: 'body' },
+      },
+    ],
   ])('%s may stand', (_, config) => expect(check(config)).not.toThrow())
 
   test.each<[string, Partial<HttpConfig>, string]>([
@@ -41,6 +53,38 @@ describe(assertHttpConfig, () => {
     ['an unknown placeholder in a header', { headers: { a: '{{x}}' } }, 'headers.a'],
     ['a header that is ours', { headers: { Host: 'x' } }, 'headers.Host'],
     ['our idempotency key', { headers: { 'Idempotency-Key': 'x' } }, 'headers.Idempotency-Key'],
+    ['an unknown filter', { headers: { a: '{{credentials.token|hex}}' } }, 'headers.a'],
+    [
+      'a path parameter without its place',
+      { parameters: [{ arg: 'id', in: 'path', name: 'id' }] },
+      'parameters.0',
+    ],
+    [
+      'an argument that goes to two places',
+      {
+        parameters: [
+          { arg: 'a', in: 'query', name: 'a' },
+          { arg: 'a', in: 'header', name: 'a' },
+        ],
+      },
+      'parameters.1',
+    ],
+    [
+      'a parameter that is a header of ours',
+      { parameters: [{ arg: 'a', in: 'header', name: 'Host' }] },
+      'parameters.0',
+    ],
+    [
+      'a parameter that is a header of the tool',
+      { headers: { 'X-A': 'b' }, parameters: [{ arg: 'a', in: 'header', name: 'x-a' }] },
+      'parameters.0',
+    ],
+    [
+      'a cookie that is two',
+      { parameters: [{ arg: 'a', in: 'cookie', name: 'a=b; c' }] },
+      'parameters.0',
+    ],
+    ['two bodies', { body: 'args', payload: { mediaType: 'text/plain' } }, 'payload'],
     ['a line break in a header', { headers: { a: 'x\r\nb: c' } }, 'headers.a'],
   ])('%s is refused with its field', (_, config, path) => {
     expect(check(config)).toThrow(

@@ -1,10 +1,13 @@
 import { z } from 'zod'
 import { invalidField } from '../core/error.ts'
-import { headersProblem } from '../core/header.ts'
+import { headerProblem, headersProblem } from '../core/header.ts'
 import { withoutQuery } from '../core/redact.ts'
+import { toolParameter } from './parameter.ts'
+import { toolPayload } from './payload.ts'
 
 const MIN_TIMEOUT_MS = 100
 const MAX_TIMEOUT_MS = 30_000
+const MAX_PARAMETERS = 100
 
 /** How a tool's endpoint is called. */
 export const httpConfigSchema = z.strictObject({
@@ -13,12 +16,24 @@ export const httpConfigSchema = z.strictObject({
   headers: z.record(z.string(), z.string()).optional(),
   query: z.record(z.string(), z.string().max(4096)).optional(),
   body: z.enum(['envelope', 'args', 'none']).optional(),
+  parameters: z.array(toolParameter).max(MAX_PARAMETERS).optional(),
+  payload: toolPayload.optional(),
+  isIdempotent: z.boolean().optional(),
   timeoutMs: z.int().min(MIN_TIMEOUT_MS).max(MAX_TIMEOUT_MS).optional(),
 })
 export type HttpConfig = z.output<typeof httpConfigSchema>
 
-/** `{{credentials.name}}` or `{{config.name}}`: filled in from the integration, anywhere but in a URL's host. */
-export const FILLING = /\{\{\s*(credentials|config)\.([A-Za-z][A-Za-z0-9_]*)\s*\}\}/g
+/** As it is stored; null: the tool is one of an MCP server. */
+export function parseHttpConfig(stored: unknown): HttpConfig | null {
+  return stored === null ? null : httpConfigSchema.parse(stored)
+}
+
+/**
+ * `{{credentials.name}}` or `{{config.name}}`: filled in from the integration, anywhere but in a URL's host. With
+ * `{{credentials.name|base64}}` it stands there encoded, as HTTP's Basic authentication wants `user:password`.
+ */
+export const FILLING =
+  /\{\{\s*(credentials|config)\.([A-Za-z][A-Za-z0-9_]*)\s*(?:\|\s*(base64)\s*)?\}\}/g
 /** `{args.name}`: filled in from the arguments, in the path and the query. */
 export const ARGUMENT = /\{args\.([A-Za-z_][A-Za-z0-9_-]*)\}/g
 /** Scheme and host of a URL, as far as a placeholder could stand in them. */
@@ -27,6 +42,7 @@ export const AUTHORITY = /^[a-zA-Z][a-zA-Z0-9+.-]*:\/\/[^/?#]*/
 export interface FillingRef {
   readonly kind: 'credentials' | 'config'
   readonly name: string
+  readonly isEncoded: boolean
 }
 
 interface Known {
@@ -51,6 +67,10 @@ export function assertHttpConfig(
   for (const [name, value] of Object.entries(config.headers ?? {})) {
     assertFilled(`headers.${name}`, value)
   }
+  if (config.payload !== undefined && config.body !== undefined) {
+    throw invalidField('httpConfig.payload', 'says what the body is, and so does body: give one')
+  }
+  assertParameters(config)
   for (const [part, text] of textsOf(config)) {
     const unknown = fillingsOf(text).find(({ kind, name }) => !known[kind].includes(name))
     if (unknown !== undefined) {
@@ -90,6 +110,27 @@ export function allFillingsOf(config: HttpConfig): FillingRef[] {
   return textsOf(config).flatMap(([, text]) => fillingsOf(text))
 }
 
+function assertParameters({ url, parameters = [], headers = {}, payload }: HttpConfig): void {
+  const own = Object.keys(headers).map((name) => name.toLowerCase())
+  const inUrl = [...url.matchAll(ARGUMENT)].map(([, name]) => name)
+  for (const [at, { arg, in: place, name }] of parameters.entries()) {
+    const refuse = (message: string) => invalidField(`httpConfig.parameters.${at}`, message)
+    if (parameters.findIndex((other) => other.arg === arg) !== at || arg === payload?.arg) {
+      throw refuse(`takes the argument ${arg}, which goes elsewhere already`)
+    }
+    if (place === 'path' && !inUrl.includes(arg)) {
+      throw refuse(`has no place in the URL's path: write {args.${arg}} there`)
+    }
+    if (place === 'cookie' && !/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) {
+      throw refuse('has a name that no cookie can have')
+    }
+    if (place !== 'header') continue
+    const problem = headerProblem(name, 'x')
+    if (problem !== null) throw refuse(`has a header name that ${problem}`)
+    if (own.includes(name.toLowerCase())) throw refuse('is a header that the tool sets already')
+  }
+}
+
 function assertUrl(url: string, urlProblem: (url: string) => string | null): void {
   const refuse = (message: string) => invalidField('httpConfig.url', message)
   const authority = AUTHORITY.exec(url)?.[0] ?? url
@@ -102,7 +143,7 @@ function assertUrl(url: string, urlProblem: (url: string) => string | null): voi
 }
 
 const UNKNOWN_PLACEHOLDER =
-  'has a placeholder that nothing fills in; there are {{credentials.name}} and {{config.name}}, and {args.name} in the URL and the query'
+  'has a placeholder that nothing fills in; there are {{credentials.name}} and {{config.name}}, also with |base64, and {args.name} in the URL and the query'
 
 function assertFilled(part: string, text: string): void {
   const plain = text.replaceAll(FILLING, 'x')
@@ -121,8 +162,9 @@ function textsOf({ url, headers = {}, query = {} }: HttpConfig): (readonly [stri
 }
 
 function fillingsOf(text: string): FillingRef[] {
-  return [...text.matchAll(FILLING)].map(([, kind, name = '']) => ({
+  return [...text.matchAll(FILLING)].map(([, kind, name = '', filter]) => ({
     kind: kind === 'config' ? 'config' : 'credentials',
     name,
+    isEncoded: filter !== undefined,
   }))
 }

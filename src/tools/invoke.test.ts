@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
 import { AppError, invalidField } from '../core/error.ts'
 import { makeArgsValidator } from './args.ts'
 import type { RunnableTool } from './catalog.ts'
@@ -17,13 +17,29 @@ const external: RunnableTool = {
   integrationId: 'integration-1',
   httpConfig: { method: 'GET', url: 'https://example.com/' },
   rateLimit: { perMinute: 5 },
+  description: 'Creates an issue.',
+  sourceKey: null,
+  approval: 'auto',
+  outputSchema: null,
 }
 const builtin = (run: () => Promise<unknown>): RunnableTool => ({
   kind: 'builtin',
-  tool: { name: 'clock.now', wireName: 'clock_now', description: '', argsSchema, run },
+  tool: {
+    name: 'clock.now',
+    wireName: 'clock_now',
+    description: '',
+    permission: 'org:tools:use',
+    argsSchema,
+    run,
+  },
 })
 
-function invoke(
+let noted: unknown[] = []
+beforeEach(() => {
+  noted = []
+})
+
+async function invoke(
   tool: RunnableTool | null,
   call: Partial<Invocation> = {},
   limited: InvokeDeps['limited'] = (_, work) => work(),
@@ -38,7 +54,18 @@ function invoke(
       result: null,
       error: 'no answer within 10 s',
       arguments: args,
+      attempts: 1,
+      host: 'example.com',
     }),
+    findById: async () => (tool?.kind === 'external' ? tool : null),
+    hold: async ({ name }) => ({
+      kind: 'waits',
+      waiting: { approvalId: 'a1', eventId: null, tool: name, arguments: {}, expiresAt: '' },
+    }),
+    runs: {
+      begin: async (run) => void noted.push(['begin', run.id]),
+      end: async (run) => void noted.push(['end', run.id]),
+    },
     limited,
     newId: () => `run-${++ids}`,
   })
@@ -51,7 +78,8 @@ function invoke(
     args: { n: 1 },
     ...call,
   }
-  return run(whole)
+  const answer = await run.ask(whole)
+  return answer.kind === 'ran' ? answer.run : answer.waiting
 }
 
 test('a run says everything about itself', async () => {
@@ -70,7 +98,15 @@ test('a run says everything about itself', async () => {
     result: null,
     error: 'no answer within 10 s',
     durationMs: expect.any(Number),
+    attempts: 1,
+    approvalId: null,
   })
+  expect(noted).toEqual([['end', 'run-1']])
+})
+
+test('a tool that asks is held, and nothing runs', async () => {
+  expect(await invoke({ ...external, approval: 'ask' })).toMatchObject({ approvalId: 'a1' })
+  expect(noted).toEqual([])
 })
 
 test('a built-in tool is no one’s integration', async () => {

@@ -1,52 +1,85 @@
+import type { Actor } from '../core/actor.ts'
 import { AppError, invalidField } from '../core/error.ts'
 import type { JsonSchema, makeArgsValidator } from './args.ts'
 import type { BuiltinTool } from './builtins.ts'
-import type { CallResult, CheckedInvocation } from './call.ts'
+import type { Called, CallRun, CheckedInvocation } from './call.ts'
+import { callHashOf } from './call-hash.ts'
 import type { RunnableTool } from './catalog.ts'
-import { hostOf } from './http-config.ts'
+import { closestNames } from './closest-names.ts'
 import type { ToolRateLimit } from './rate-limit.ts'
+import {
+  type EndedRun,
+  type FinishedRun,
+  type RunStart,
+  RunTakenError,
+  startSeconds,
+} from './runs.ts'
+import { fromWireArgs } from './wire-names.ts'
+
+/** Where a run was asked for; `app`'s own key where that was an app, like `slack`. */
+export type RunSource = 'chat' | 'api' | 'mcp' | (string & {})
 
 export interface Invocation {
   readonly orgId: string
   readonly userId: string
   readonly conversationId: string | null
-  readonly source: 'chat' | 'api'
+  readonly source: RunSource
   /** Name or wire name. */
   readonly name: string
   readonly args: unknown
   readonly signal?: AbortSignal | undefined
+  /** W3C Trace Context of the request that asked; null: it had none. */
+  readonly traceparent?: string | null
+  /** Who sent the request, for the audit log; undefined: it was no request but a turn of the chat. */
+  readonly by?: Actor | undefined
 }
 
-/** A run that has ended, whatever came of it. */
-export interface FinishedRun {
-  readonly id: string
-  readonly orgId: string
-  readonly userId: string
-  readonly conversationId: string | null
-  readonly source: 'chat' | 'api'
+/** A call that waits for a person. */
+export interface WaitingCall {
+  readonly approvalId: string
+  /** Of `tool.approval.requested`. */
+  readonly eventId: string | null
   readonly tool: string
-  readonly toolId: string | null
-  readonly integrationId: string | null
-  /** That was called; null: a built-in tool. */
-  readonly host: string | null
+  /** Cleaned of what the tool's schema marks as secret. */
   readonly arguments: unknown
-  readonly outcome: 'success' | 'error' | 'timeout' | 'blocked'
-  readonly result: unknown
-  readonly error: string | null
-  readonly durationMs: number
+  readonly expiresAt: string
 }
 
-type External = Extract<RunnableTool, { kind: 'external' }>
+/** What comes of asking for a run. */
+export type RunAnswer =
+  | { readonly kind: 'ran'; readonly run: EndedRun }
+  | { readonly kind: 'waits'; readonly waiting: WaitingCall }
+
+export type ExternalTool = Extract<RunnableTool, { kind: 'external' }>
+
+/** A call that was approved: the same that was asked for, or none. */
+export interface HeldCall extends Omit<Invocation, 'name' | 'args'> {
+  readonly approvalId: string
+  readonly runId: string
+  readonly tool: string
+  readonly toolId: string
+  readonly integrationId: string
+  readonly args: Readonly<Record<string, unknown>>
+  readonly callHash: string
+}
 
 export interface InvokeDeps {
   readonly find: (orgId: string, name: string) => Promise<RunnableTool | null>
+  readonly findById: (orgId: string, toolId: string) => Promise<ExternalTool | null>
   readonly names: (orgId: string) => Promise<string[]>
   readonly validate: ReturnType<typeof makeArgsValidator>['validate']
   readonly call: (
-    tool: External,
+    tool: ExternalTool,
     invocation: CheckedInvocation,
-    runId: string,
-  ) => Promise<CallResult & { readonly arguments: unknown }>
+    run: CallRun,
+  ) => Promise<Omit<Called, 'exchange'>>
+  /** Has a call wait for a person. */
+  readonly hold: (tool: ExternalTool, invocation: CheckedInvocation) => Promise<RunAnswer>
+  readonly runs: {
+    /** Throws RunTakenError where the run exists. */
+    readonly begin: (run: RunStart) => Promise<void>
+    readonly end: (run: FinishedRun, by: Actor | undefined) => Promise<void>
+  }
   /** Runs the work when the limits let it; throws `RATE_LIMITED` where they do not. */
   readonly limited: <Result>(
     run: {
@@ -63,95 +96,129 @@ export interface InvokeDeps {
 }
 
 /**
- * Runs a tool. What its endpoint does is a value; only what the caller did wrong is thrown, before any run exists: no such
- * tool (`NOT_FOUND`), arguments that do not fit (`INVALID_BODY` with details), too many runs (`RATE_LIMITED`). Holds no
- * transaction.
+ * Runs tools. What an endpoint does is a value, written down in a run that exists before the call leaves. Only what the caller
+ * did wrong is thrown, before any run exists: no such tool (`NOT_FOUND`), arguments that do not fit (`INVALID_BODY` with
+ * details), too many runs (`RATE_LIMITED`). Holds no transaction.
  */
 export function makeInvoke(deps: InvokeDeps) {
-  return async function invoke(invocation: Invocation): Promise<FinishedRun> {
-    if (invocation.conversationId?.includes('\0') === true) {
-      throw invalidField('conversationId', 'must not have the character U+0000')
-    }
-    const tool = await deps.find(invocation.orgId, invocation.name)
-    if (tool === null) {
-      const close = closest(invocation.name, await deps.names(invocation.orgId))
-      const hint = close.length === 0 ? '' : ` Did you mean ${close.join(' or ')}?`
-      throw new AppError('NOT_FOUND', `No such tool: ${invocation.name.slice(0, 128)}.${hint}`)
-    }
-    const schema = tool.kind === 'builtin' ? tool.tool.argsSchema : tool.argsSchema
-    const args = checkArgs(deps, schema, invocation)
-    const checked = { ...invocation, args }
-    const { orgId, signal } = invocation
-    const what =
-      tool.kind === 'builtin'
-        ? { tool: tool.tool.name, toolId: null, integrationId: null }
-        : { tool: tool.name, toolId: tool.id, integrationId: tool.integrationId }
+  async function perform(
+    tool: RunnableTool,
+    invocation: CheckedInvocation,
+    runId: string,
+    approvalId: string | null,
+  ): Promise<FinishedRun> {
+    const { orgId, userId, conversationId, source, signal, by } = invocation
+    const what = whatOf(tool)
     const rateLimit = tool.kind === 'builtin' ? null : tool.rateLimit
     return deps.limited({ orgId, ...what, rateLimit, signal }, async () => {
-      const id = deps.newId()
       const startedAt = performance.now()
+      const run = { id: runId, orgId, userId, conversationId, source, ...what, approvalId }
+      const mayTakeS = startSeconds(tool.kind === 'builtin' ? null : tool.httpConfig)
+      const begin = (shown: unknown, host: string | null) =>
+        deps.runs.begin({ ...run, arguments: shown, host, mayTakeS })
       const called =
         tool.kind === 'external'
-          ? await deps.call(tool, checked, id)
-          : { ...(await runBuiltin(tool.tool, checked)), arguments: args }
-      return {
-        id,
-        orgId,
-        userId: invocation.userId,
-        conversationId: invocation.conversationId,
-        source: invocation.source,
-        ...what,
-        host: tool.kind === 'builtin' ? null : hostOf(tool.httpConfig),
-        ...called,
-        durationMs: Math.round(performance.now() - startedAt),
-      }
+          ? await deps.call(tool, invocation, { id: runId, begin })
+          : await runBuiltin(tool.tool, invocation, begin)
+      const { outcome, result, error, arguments: shown, attempts, host } = called
+      const durationMs = Math.round(performance.now() - startedAt)
+      const ended = { ...run, arguments: shown, host, outcome, result, error, attempts, durationMs }
+      await deps.runs.end(ended, by)
+      return ended
     })
   }
+
+  return {
+    /** Runs a tool, or has its call wait for approval where the tool demands that. */
+    async ask(invocation: Invocation): Promise<RunAnswer> {
+      if (invocation.conversationId?.includes('\0') === true) {
+        throw invalidField('conversationId', 'must not have the character U+0000')
+      }
+      const tool = await deps.find(invocation.orgId, invocation.name)
+      if (tool === null) {
+        const close = closestNames(invocation.name, await deps.names(invocation.orgId))
+        const hint = close.length === 0 ? '' : ` Did you mean ${close.join(' or ')}?`
+        throw new AppError('NOT_FOUND', `No such tool: ${invocation.name.slice(0, 128)}.${hint}`)
+      }
+      const schema = tool.kind === 'builtin' ? tool.tool.argsSchema : tool.argsSchema
+      const checked = { ...invocation, args: checkArgs(deps, schema, invocation) }
+      if (tool.kind === 'external' && tool.approval === 'ask') return deps.hold(tool, checked)
+      return { kind: 'ran', run: await perform(tool, checked, deps.newId(), null) }
+    },
+
+    /**
+     * Runs what was approved, once: the same tool with the same arguments. A tool that was changed or disabled meanwhile is not
+     * called, which its run says.
+     *
+     * @returns null where another process has begun the run
+     * @throws AppError `RATE_LIMITED`, before the run exists
+     */
+    async runHeld(held: HeldCall): Promise<FinishedRun | null> {
+      const { orgId, toolId, tool: name, args, runId, approvalId } = held
+      const invocation = { ...held, name, args }
+      const tool = await deps.findById(orgId, toolId)
+      const notRun = async (problem: string) => {
+        const { userId, conversationId, source, integrationId } = held
+        const who = { orgId, userId, conversationId, source }
+        const what = { tool: name, toolId, integrationId, host: null, approvalId }
+        const run = { id: runId, ...who, ...what, arguments: {} }
+        await deps.runs.begin({ ...run, mayTakeS: startSeconds(null) })
+        const ended = { ...run, outcome: 'error', result: null, error: problem } as const
+        const finished = { ...ended, attempts: 0, durationMs: 0 }
+        await deps.runs.end(finished, undefined)
+        return finished
+      }
+      try {
+        if (tool === null) return await notRun(GONE)
+        if (callHashOf(tool, args) !== held.callHash) return await notRun(CHANGED)
+        return await perform(tool, invocation, runId, approvalId)
+      } catch (error) {
+        if (error instanceof RunTakenError) return null
+        // The arguments cannot stand where they are to be filled in: no further try changes that.
+        if (error instanceof AppError && error.code === 'INVALID_BODY') return notRun(error.message)
+        throw error
+      }
+    },
+  }
+}
+
+const GONE = 'the tool was deleted or disabled after this call was asked for'
+const CHANGED = 'the tool was changed after this call was asked for: ask again'
+
+function whatOf(tool: RunnableTool) {
+  return tool.kind === 'builtin'
+    ? { tool: tool.tool.name, toolId: null, integrationId: null }
+    : { tool: tool.name, toolId: tool.id, integrationId: tool.integrationId }
 }
 
 /** What a built-in tool says about its arguments is its outcome; anything else it throws is a bug of ours. */
-async function runBuiltin(tool: BuiltinTool, invocation: CheckedInvocation): Promise<CallResult> {
+async function runBuiltin(
+  tool: BuiltinTool,
+  invocation: CheckedInvocation,
+  begin: CallRun['begin'],
+): Promise<Omit<Called, 'exchange'>> {
+  await begin(invocation.args, null)
+  const ran = { arguments: invocation.args, attempts: 1, host: null }
   try {
     const result = await tool.run(invocation, invocation.args)
-    return { outcome: 'success', result, error: null }
+    return { ...ran, outcome: 'success', result, error: null }
   } catch (error) {
-    if (error instanceof AppError) return { outcome: 'error', result: null, error: error.message }
-    throw error
+    if (!(error instanceof AppError)) throw error
+    return { ...ran, outcome: 'error', result: null, error: error.message }
   }
 }
 
-function checkArgs(
-  deps: InvokeDeps,
+/** Throws `INVALID_BODY` with what does not fit. */
+export function checkArgs(
+  deps: Pick<InvokeDeps, 'validate'>,
   schema: JsonSchema,
-  { args: given, orgId }: Invocation,
+  { args, orgId }: Pick<Invocation, 'args' | 'orgId'>,
 ): Record<string, unknown> {
+  const given = fromWireArgs(schema, args)
   const details = deps.validate(schema, given, orgId)
   if (details.length > 0) {
     const text = details.map((detail) => `${detail.path} ${detail.message}`).join('; ')
     throw new AppError('INVALID_BODY', text, { details })
   }
   return { ...(given as Record<string, unknown>) }
-}
-
-/** Names that share most of their pairs of letters with the wanted one: enough to mend a model's slip. */
-function closest(name: string, names: readonly string[]): string[] {
-  const wanted = letterPairs(name)
-  const likeness = (candidate: string) => {
-    const pairs = letterPairs(candidate)
-    const shared = pairs.filter((pair) => wanted.includes(pair)).length
-    return (2 * shared) / Math.max(1, pairs.length + wanted.length)
-  }
-  return names
-    .map((candidate) => ({ candidate, likeness: likeness(candidate) }))
-    .filter((entry) => entry.likeness >= 0.4)
-    .sort((a, b) => b.likeness - a.likeness)
-    .slice(0, 3)
-    .map((entry) => entry.candidate)
-}
-
-function letterPairs(name: string): string[] {
-  const letters = name.toLowerCase().replace(/[^a-z0-9]/g, '')
-  return Array.from({ length: Math.max(0, letters.length - 1) }, (_, at) =>
-    letters.slice(at, at + 2),
-  )
 }

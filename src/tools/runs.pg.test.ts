@@ -6,8 +6,14 @@ import { openTestDatabase, type TestDatabase } from '../../test/fixtures/databas
 import { makeNewId } from '../core/id.ts'
 import { fromDrizzle } from '../outbox/adapters.ts'
 import { emit } from '../outbox/emit.ts'
-import type { FinishedRun } from './invoke.ts'
-import { makeRuns, type RunEvent } from './runs.ts'
+import {
+  type FinishedRun,
+  makeRuns,
+  type RunEvent,
+  RunTakenError,
+  resultOf,
+  sweepRuns,
+} from './runs.ts'
 
 let database: TestDatabase
 let orgId: string
@@ -37,29 +43,28 @@ function runOf(run: Partial<FinishedRun> = {}): FinishedRun {
     result: { key: 'PB-1' },
     error: null,
     durationMs: 12,
+    attempts: 1,
+    approvalId: null,
     ...run,
   }
 }
 
-function runsOf(run: FinishedRun, emitRun?: () => Promise<string>) {
-  return makeRuns({
-    inOrg: database.inOrg,
+const runsThat = (emitRun?: () => Promise<string>) =>
+  makeRuns({
+    ...database,
     audit: () => Promise.resolve(),
-    invoke: async () => run,
     emit: emitRun ?? ((tx, event: RunEvent) => emit(fromDrizzle(tx, sql), event)),
   })
-}
 
-const CALL = {
-  orgId: 'x',
-  userId: 'ann',
-  conversationId: null,
-  source: 'api' as const,
-  name: 'x',
-  args: {},
-}
-
-const execute = (run: FinishedRun) => runsOf(run).execute(CALL, actor())
+const begin = ({
+  outcome: _,
+  result: __,
+  error: ___,
+  durationMs: ____,
+  attempts: _____,
+  ...run
+}: FinishedRun) => runsThat().begin({ ...run, mayTakeS: 60 })
+const end = (run: FinishedRun) => runsThat().end(run, actor())
 
 async function written() {
   const runs = await database.pool.query(
@@ -76,7 +81,8 @@ async function written() {
 describe('a run', () => {
   test('that succeeds gives its result, and is recorded with its event', async () => {
     const run = runOf()
-    expect(await execute(run)).toEqual({ runId: run.id, result: { key: 'PB-1' } })
+    await end(run)
+    expect(resultOf(run)).toEqual({ runId: run.id, result: { key: 'PB-1' } })
     expect(await written()).toEqual({
       runs: [
         {
@@ -94,6 +100,10 @@ describe('a run', () => {
           arguments: { title: 'Hi' },
           result: '{"key":"PB-1"}',
           error: null,
+          due_at: null,
+          finished_at: expect.any(Date),
+          attempts: 1,
+          approval_id: null,
         },
       ],
       events: [
@@ -112,11 +122,14 @@ describe('a run', () => {
     ['timeout', 'TOOL_TIMEOUT'],
   ] as const)('that ends as %s is recorded, and then thrown as %s', async (outcome, code) => {
     const run = runOf({ outcome, result: null, error: 'HTTP 500', conversationId: null })
-    await expect(execute(run)).rejects.toMatchObject({
-      code,
-      message: 'jira.createIssue: HTTP 500',
-      members: { runId: run.id },
-    })
+    await end(run)
+    expect(() => resultOf(run)).toThrow(
+      expect.objectContaining({
+        code,
+        message: 'jira.createIssue: HTTP 500',
+        members: { runId: run.id },
+      }),
+    )
     const { runs, events } = await written()
     expect(runs).toMatchObject([{ outcome, result: null, error: 'HTTP 500' }])
     expect(events).toEqual([
@@ -129,31 +142,57 @@ describe('a run', () => {
   })
 
   test('is not recorded without its event', async () => {
-    const broken = runsOf(runOf(), () => Promise.reject(new Error('no outbox')))
-    await expect(broken.execute(CALL, actor())).rejects.toThrow('no outbox')
+    const broken = runsThat(() => Promise.reject(new Error('no outbox')))
+    await expect(broken.end(runOf(), undefined)).rejects.toThrow('no outbox')
     expect(await written()).toEqual({ runs: [], events: [] })
   })
 
-  test('that goes back with its transaction leaves no event', async () => {
-    const { record } = runsOf(runOf())
-    const rolledBack = database.db.transaction(async (tx) => {
-      await record(tx, runOf())
-      throw new Error('never mind')
-    })
-    await expect(rolledBack).rejects.toThrow('never mind')
-    expect(await written()).toEqual({ runs: [], events: [] })
-    const pending = await database.pool.query(
-      'select 1 from patchbay.outbox_pending where org_id = $1',
-      [orgId],
-    )
-    expect(pending.rows).toEqual([])
+  test('is there before its call leaves, and begun once', async () => {
+    const run = runOf()
+    await begin(run)
+    const { runs, events } = await written()
+    expect(runs).toMatchObject([
+      { id: run.id, outcome: 'running', duration_ms: null, due_at: expect.any(Date), result: null },
+    ])
+    expect(events).toEqual([])
+    await expect(begin(run)).rejects.toThrow(RunTakenError)
+    await end(run)
+    expect((await written()).runs).toMatchObject([{ outcome: 'success', due_at: null }])
+    await expect(begin(run)).rejects.toThrow(RunTakenError)
+  })
+
+  test('that nobody ended in time is unknown, with its event; who comes late still says how it ended', async () => {
+    const run = runOf()
+    await begin(run)
+    expect(await sweepRuns(database.pool)).toBe(0)
+    const later = new Date(Date.now() + 61_000)
+    expect(await sweepRuns(database.pool, later)).toBe(1)
+    expect(await sweepRuns(database.pool, later)).toBe(0)
+    const swept = await written()
+    expect(swept.runs).toMatchObject([{ outcome: 'unknown', due_at: null }])
+    expect(swept.events).toMatchObject([
+      {
+        type: 'tool.exec.error',
+        data: { runId: run.id, error: expect.stringContaining('unknown') },
+      },
+    ])
+    await end(run)
+    expect((await written()).runs).toMatchObject([{ outcome: 'success', error: null }])
+  })
+
+  test('that has ended stays as it ended', async () => {
+    const run = runOf()
+    await end(run)
+    await end({ ...run, outcome: 'error', result: null, error: 'too late' })
+    expect((await written()).runs).toMatchObject([{ outcome: 'success', error: null }])
   })
 })
 
 describe('what is kept of a run', () => {
-  test('is at most 16 KiB of arguments and of result, and says what is missing', async () => {
+  test('is at most 16 KiB of arguments and 512 KiB of result, and says what is missing', async () => {
     const long = 'ä"'.repeat(20_000)
-    await execute(runOf({ arguments: { long }, result: { long } }))
+    const longer = long.repeat(10)
+    await end(runOf({ arguments: { long }, result: { longer } }))
     const { rows } = await database.pool.query(
       `select octet_length(arguments::text) as arguments, octet_length(result) as result,
          arguments->>'cut' as cut, result as text
@@ -161,16 +200,17 @@ describe('what is kept of a run', () => {
       [orgId],
     )
     expect(rows[0].arguments).toBeLessThanOrEqual(16_384)
-    expect(rows[0].result).toBeLessThanOrEqual(16_384)
+    expect(rows[0].result).toBeLessThanOrEqual(524_288)
+    expect(rows[0].result).toBeGreaterThan(520_000)
     expect(rows[0].cut).toMatch(/^\{"long":"ä.*… \[cut: 80011 bytes in all\]$/)
-    expect(rows[0].text).toMatch(/^\{"long":"ä.*… \[cut: 80011 bytes in all\]$/)
+    expect(rows[0].text).toMatch(/^\{"longer":"ä.*… \[cut: 800013 bytes in all\]$/)
     expect(rows[0].text).not.toContain('\ufffd')
   })
 
   test('is what the database can hold', async () => {
     const odd = 'a\0b\ud800'
-    await execute(runOf({ arguments: { odd }, result: odd, outcome: 'success' }))
-    await execute(runOf({ outcome: 'error', result: null, error: odd })).catch(() => undefined)
+    await end(runOf({ arguments: { odd }, result: odd, outcome: 'success' }))
+    await end(runOf({ outcome: 'error', result: null, error: odd }))
     const { runs } = await written()
     expect(runs).toHaveLength(2)
     expect(runs[1]?.error).toBe('a\ufffdb\ufffd')

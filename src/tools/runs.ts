@@ -1,11 +1,47 @@
+import { and, eq, inArray, sql } from 'drizzle-orm'
 import type { Actor, AuditEntry } from '../core/actor.ts'
 import { AppError } from '../core/error.ts'
-import type { DbTx } from '../db/pool.ts'
-import { toolRuns } from '../db/schema.ts'
-import type { InOrg } from '../db/tenants.ts'
-import type { FinishedRun, Invocation } from './invoke.ts'
+import type { DbTx, Queryable } from '../db/pool.ts'
+import type { InOrg, SendInOrg } from '../db/tenants.ts'
+import { toolRuns } from '../db/tool-tables.ts'
+import { cappedArguments, cutBytes } from './cut-bytes.ts'
+import type { HttpConfig } from './http-config.ts'
 
-const MAX_STORED_BYTES = 16_384
+/** What an endpoint may answer, and what writing it down as JSON adds. */
+const MAX_RESULT_BYTES = 524_288
+const MAX_ERROR_BYTES = 16_384
+const DEFAULT_SECONDS = 60
+/** Beside the call itself: until its end is written down. */
+const MARGIN_SECONDS = 60
+
+/** A run that is about to leave. */
+export interface RunStart {
+  readonly id: string
+  readonly orgId: string
+  readonly userId: string
+  readonly conversationId: string | null
+  readonly source: string
+  readonly tool: string
+  readonly toolId: string | null
+  readonly integrationId: string | null
+  /** That is called; null: a built-in tool, or one of an MCP server. */
+  readonly host: string | null
+  readonly approvalId: string | null
+  /** As they may be kept. */
+  readonly arguments: unknown
+  /** After which nobody knows what became of it. */
+  readonly mayTakeS: number
+}
+
+/** A run that has ended, whatever came of it. */
+export interface FinishedRun extends Omit<RunStart, 'mayTakeS'> {
+  readonly outcome: 'success' | 'error' | 'timeout' | 'blocked'
+  readonly result: unknown
+  readonly error: string | null
+  readonly durationMs: number
+  /** Requests that left. */
+  readonly attempts: number
+}
 
 export interface RunEvent {
   readonly orgId: string
@@ -16,67 +52,143 @@ export interface RunEvent {
 
 interface RunsDeps {
   readonly inOrg: InOrg
-  readonly invoke: (invocation: Invocation) => Promise<FinishedRun>
+  readonly writeInOrg: SendInOrg
   readonly emit: (tx: DbTx, event: RunEvent) => Promise<string>
   readonly audit: (entry: AuditEntry, tx: DbTx) => Promise<void>
 }
 
-/** The record of what ran. */
-export function makeRuns({ inOrg, invoke, emit, audit }: RunsDeps) {
-  /** Writes the run and its event in the given transaction. */
-  async function record(tx: DbTx, run: FinishedRun): Promise<void> {
-    const { outcome, durationMs, error, tool } = run
-    const written = tx.insert(toolRuns).values({
-      id: run.id,
-      orgId: run.orgId,
-      tool,
-      toolId: run.toolId,
-      integrationId: run.integrationId,
-      host: run.host,
-      conversationId: run.conversationId,
-      userId: run.userId,
-      source: run.source,
-      outcome,
-      durationMs,
-      arguments: capped(run.arguments),
-      result: run.result === null ? null : cut(JSON.stringify(run.result) ?? 'null'),
-      error: error === null ? null : cut(error),
-    })
-    const told = emit(tx, {
-      orgId: run.orgId,
-      conversationId: run.conversationId ?? undefined,
-      ...(outcome === 'success'
-        ? { type: 'tool.exec.success', data: { tool, runId: run.id, durationMs } }
-        : { type: 'tool.exec.error', data: { tool, runId: run.id, error: error ?? outcome } }),
-    })
-    await sendTogether([written, told])
-  }
+/** A run as it ended, from what was written down. */
+export type EndedRun = Omit<FinishedRun, 'outcome'> & {
+  readonly outcome: FinishedRun['outcome'] | 'unknown'
+}
 
+/** The run was begun already: it is another process's, or it has ended. */
+export class RunTakenError extends Error {
+  override readonly name = 'RunTakenError'
+}
+
+const BEGIN = `
+insert into patchbay.tool_runs
+  (id, org_id, tool, tool_id, integration_id, host, conversation_id, user_id, source, arguments, approval_id, outcome, due_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'running', now() + make_interval(secs => $12))
+on conflict do nothing
+returning id`
+
+/** How long a run may take. */
+export function startSeconds(config: Pick<HttpConfig, 'timeoutMs'> | null): number {
+  return Math.ceil((config?.timeoutMs ?? DEFAULT_SECONDS * 1000) / 1000) + MARGIN_SECONDS
+}
+
+/**
+ * The record of what runs.
+ *
+ *   running ─▶ success | error | timeout | blocked
+ *      └─────▶ unknown (nobody came to say how it ended) ─▶ one of those, where somebody still comes
+ *
+ * Its end and its event are written in one transaction.
+ */
+export function makeRuns({ inOrg, writeInOrg, emit, audit }: RunsDeps) {
   return {
-    record,
+    /** @throws RunTakenError where there is such a run */
+    async begin(run: RunStart): Promise<void> {
+      const begun = await writeInOrg(run.orgId, BEGIN, [
+        run.id,
+        run.orgId,
+        run.tool,
+        run.toolId,
+        run.integrationId,
+        run.host,
+        run.conversationId,
+        run.userId,
+        run.source,
+        JSON.stringify(cappedArguments(run.arguments)),
+        run.approvalId,
+        run.mayTakeS,
+      ])
+      if (begun.length === 0) throw new RunTakenError('the run exists')
+    },
 
-    /**
-     * Runs a tool for a person, then records it, and who ran it, in one transaction of its own.
-     *
-     * @throws AppError `TOOL_FAILED` or `TOOL_TIMEOUT` with `runId`, after the run is recorded
-     */
-    async execute(invocation: Invocation, by: Actor): Promise<{ runId: string; result: unknown }> {
-      const run = await invoke(invocation)
-      await inOrg(run.orgId, async (tx) => {
-        const { id, orgId, tool, host, outcome } = run
+    /** As it ended, of its results what is kept; null: it still runs, or there is none. */
+    async find(orgId: string, id: string): Promise<EndedRun | null> {
+      const isIt = and(eq(toolRuns.orgId, orgId), eq(toolRuns.id, id))
+      const [row] = await inOrg(orgId, (tx) => tx.select().from(toolRuns).where(isIt))
+      if (row === undefined || row.outcome === 'running') return null
+      const { dueAt: _, finishedAt: __, outcome, result, durationMs, ...run } = row
+      return { ...run, outcome, result: parsed(result), durationMs: durationMs ?? 0 }
+    },
+
+    /** Writes down how a run ended, whether or not it was begun, and who ran it where that was a request. */
+    async end(
+      run: FinishedRun,
+      by: Actor | undefined,
+      action: 'tool.ran' | 'tool.tested' = 'tool.ran',
+    ): Promise<void> {
+      const { id, orgId, tool, host, outcome, durationMs, error, attempts } = run
+      const end = {
+        outcome,
+        durationMs,
+        attempts,
+        result:
+          run.result === null
+            ? null
+            : cutBytes(JSON.stringify(run.result) ?? 'null', MAX_RESULT_BYTES),
+        error: error === null ? null : cutBytes(error, MAX_ERROR_BYTES),
+        dueAt: null,
+        finishedAt: sql`now()`,
+      }
+      await inOrg(orgId, async (tx) => {
+        const written = tx
+          .insert(toolRuns)
+          .values({ ...run, ...end, arguments: cappedArguments(run.arguments) })
+          .onConflictDoUpdate({
+            target: toolRuns.id,
+            set: end,
+            setWhere: inArray(toolRuns.outcome, ['running', 'unknown']),
+          })
+        const told = emit(tx, {
+          orgId,
+          conversationId: run.conversationId ?? undefined,
+          ...(outcome === 'success'
+            ? { type: 'tool.exec.success', data: { tool, runId: id, durationMs } }
+            : { type: 'tool.exec.error', data: { tool, runId: id, error: error ?? outcome } }),
+        })
         const detail = { tool, host, outcome }
-        await sendTogether([
-          record(tx, run),
-          audit({ orgId, by, action: 'tool.ran', target: id, detail }, tx),
-        ])
-      })
-      if (run.outcome === 'success') return { runId: run.id, result: run.result }
-      const code = run.outcome === 'timeout' ? 'TOOL_TIMEOUT' : 'TOOL_FAILED'
-      throw new AppError(code, `${run.tool}: ${run.error ?? run.outcome}`, {
-        members: { runId: run.id },
+        const noted = by === undefined ? [] : [audit({ orgId, by, action, target: id, detail }, tx)]
+        await sendTogether([written, told, ...noted])
       })
     },
   }
+}
+
+/** Runs of which nobody said in time how they ended: their process is gone. */
+const SWEEP = `
+with due as (
+  select r.id
+  from patchbay.tool_runs as r
+  where r.outcome = 'running' and r.due_at < coalesce($1, now())
+  order by r.due_at
+  limit 500
+  for update skip locked
+),
+lost as (
+  update patchbay.tool_runs as r
+  set outcome = 'unknown', due_at = null, finished_at = now(), error = $2
+  from due
+  where r.id = due.id
+  returning r.id, r.org_id, r.tool, r.conversation_id
+)
+select l.id,
+  patchbay.emit_event(l.org_id, 'tool.exec.error',
+    json_build_object('tool', l.tool, 'runId', l.id, 'error', $2::text), l.conversation_id)
+from lost as l`
+
+const LOST =
+  'unknown: the process ended before the answer was known; the endpoint may or may not have done it'
+
+/** @returns how many */
+export async function sweepRuns(db: Queryable, now: Date | null = null): Promise<number> {
+  const { rows } = await db.query({ text: SWEEP, values: [now, LOST] })
+  return rows.length
 }
 
 /**
@@ -93,26 +205,25 @@ async function sendTogether(statements: readonly PromiseLike<unknown>[]): Promis
   }
 }
 
-/** Arguments as they are, or, where they are too long to keep, their beginning. */
-function capped(args: unknown): unknown {
-  const text = JSON.stringify(args)
-  if (Buffer.byteLength(text) <= MAX_STORED_BYTES) return args
-  // As a member of JSON the text is escaped once more.
-  return { cut: cut(text, MAX_STORED_BYTES / 2) }
+/**
+ * A run's result.
+ *
+ * @throws AppError `TOOL_FAILED` or `TOOL_TIMEOUT` with `runId` where it did not succeed
+ */
+export function resultOf(run: EndedRun): { runId: string; result: unknown } {
+  if (run.outcome === 'success') return { runId: run.id, result: run.result }
+  const code = run.outcome === 'timeout' ? 'TOOL_TIMEOUT' : 'TOOL_FAILED'
+  throw new AppError(code, `${run.tool}: ${run.error ?? run.outcome}`, {
+    members: { runId: run.id },
+  })
 }
 
-/** What the column can hold of a text: without U+0000, and with a mark where something is missing. */
-function cut(text: string, maxBytes = MAX_STORED_BYTES): string {
-  const storable = text.replaceAll('\0', '\ufffd')
-  const bytes = Buffer.from(storable)
-  if (bytes.length <= maxBytes) return storable
-  const mark = `… [cut: ${bytes.length} bytes in all]`
-  const room = maxBytes - Buffer.byteLength(mark)
-  // Half a character at the end is read as the replacement character.
-  return (
-    bytes
-      .subarray(0, room)
-      .toString()
-      .replace(/\ufffd$/, '') + mark
-  )
+/** A result that was cut is no JSON any more. */
+function parsed(stored: string | null): unknown {
+  if (stored === null) return null
+  try {
+    return JSON.parse(stored)
+  } catch {
+    return stored
+  }
 }

@@ -19,25 +19,33 @@ const MAPS = new Set([
 ])
 const REFERENCES = new Set(['$ref', '$dynamicRef', '$recursiveRef'])
 
-/**
- * Throws `INVALID_BODY` for a schema that is too large, reaches outside itself, or could hang the process. Looks at every
- * member, also where the dialect sees no schema: a `$ref` can make one of anything.
- */
+/** Throws `INVALID_BODY` for a schema of arguments that is none, or that `schemaProblem` finds fault with. */
 export function assertSafeSchema(
   schema: JsonSchema,
   compile: (schema: JsonSchema) => unknown,
 ): void {
   const refuse = (message: string) => invalidField('argsSchema', message)
   if (schema.type !== 'object') throw refuse('must have "type": "object" at its root')
-  const problem = walk(schema, { isMap: false, level: 0, depth: 0 }, { nodes: 0 })
+  const problem = schemaProblem(schema, compile)
   if (problem !== null) throw refuse(problem)
-  if (Buffer.byteLength(JSON.stringify(schema)) > MAX_BYTES) {
-    throw refuse(`is over ${MAX_BYTES} bytes`)
-  }
+}
+
+/**
+ * Why a schema is too large, reaches outside itself, or could hang the process; or null. Looks at every member, also where the
+ * dialect sees no schema: a `$ref` can make one of anything.
+ */
+export function schemaProblem(
+  schema: JsonSchema,
+  compile: (schema: JsonSchema) => unknown,
+): string | null {
+  const problem = walk(schema, { isMap: false, level: 0, depth: 0 }, { nodes: 0 })
+  if (problem !== null) return problem
+  if (Buffer.byteLength(JSON.stringify(schema)) > MAX_BYTES) return `is over ${MAX_BYTES} bytes`
   try {
     compile(schema)
+    return null
   } catch (error) {
-    throw refuse(`is not a JSON Schema: ${error instanceof Error ? error.message : 'not valid'}`)
+    return `is not a JSON Schema: ${error instanceof Error ? error.message : 'not valid'}`
   }
 }
 

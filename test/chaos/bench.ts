@@ -53,7 +53,7 @@ export interface Api {
 }
 
 /** It is dropped with its cluster, never emptied. */
-type BenchDatabase = Omit<TestDatabase, 'empty' | 'inOrg' | 'readInOrg'>
+type BenchDatabase = Omit<TestDatabase, 'empty' | 'inOrg' | 'readInOrg' | 'writeInOrg'>
 
 /** Where one fault happens: a database, processes and a receiver of its own, and both ledgers. */
 export interface Bench extends AsyncDisposable {

@@ -26,6 +26,18 @@ const IDS = {
   toolRunIds: [],
 }
 
+const APPROVAL_ID = '01a1f3c2-9d4e-7c11-8a51-6f0e2b7d9c07'
+
+/** A call that waits, and one that was decided, with this text wherever somebody else chose it. */
+function approvalsOf(text: string): readonly (readonly [string, unknown])[] {
+  const asked = { approvalId: APPROVAL_ID, tool: text, userId: text, source: text }
+  const expiresAt = '2026-01-31T13:00:00.000Z'
+  return [
+    ['tool.approval.requested', { ...asked, arguments: { [text]: [text] }, expiresAt }],
+    ['tool.approval.decided', { ...asked, state: 'approved', decidedBy: text, runId: null }],
+  ]
+}
+
 function makeEvent(type: string, data: unknown, conversationId: string | null): EventRecord {
   return {
     id: '01a20908-8583-7137-8281-51ec2bfbb9f9',
@@ -53,6 +65,11 @@ export const EVENTS: readonly (readonly [string, EventRecord])[] = [
   ],
   ['an event of an org’s own', makeEvent('invoice.created', { total: 1.5, 'a b': [null] }, null)],
   ['a conversation with an odd id', makeEvent('invoice.created', {}, '"<!channel>\\\u0001')],
+  ...Object.entries(TEXTS).flatMap(([name, text]) =>
+    approvalsOf(text).map(
+      ([type, data]) => [`a ${type} of ${name}`, makeEvent(type, data, 'c-1')] as const,
+    ),
+  ),
   ...Object.entries(TEXTS).flatMap(([name, text]) => [
     [
       `a turn of ${name}`,

@@ -4,8 +4,10 @@ import { describe, expect, test } from 'vitest'
 import type { Provider } from '../../src/core/provider.ts'
 import { genericWebhook } from '../../src/providers/generic-webhook/generic-webhook.ts'
 import { internalHttp } from '../../src/providers/internal-http/internal-http.ts'
+import { makeMcp } from '../../src/providers/mcp/mcp.ts'
 import { makeSlack } from '../../src/providers/slack/slack.ts'
 import { makeTeams } from '../../src/providers/teams/teams.ts'
+import { makeLookAtMcp } from '../../src/tools/mcp/look-at.ts'
 import { discordWebhook } from './discord-webhook/discord-webhook.ts'
 import { describeProvider } from './providers.ts'
 import type { ProviderSamples } from './samples.ts'
@@ -104,10 +106,17 @@ const SLACK: ProviderSamples = {
     { botToken: 'xapp-1-A012-1234567890-abcdef' },
     { refreshToken: 'xoxb-1234567890-abcdefghijkl' },
   ],
-  configs: [],
-  wrongConfigs: [],
+  configs: [{ approvers: ['U012AB3CD', 'W012AB3CD'] }, { approvers: [] }],
+  wrongConfigs: [
+    { approvers: 'U012AB3CD' },
+    { approvers: ['ann'] },
+    { approvers: ['u012ab3cd'] },
+    { approvers: ['<@U012AB3CD>'] },
+    { approvers: Array(101).fill('U012AB3CD') },
+  ],
   maxBodyBytes: null,
-  harmful: /<!|<@|<https?:\/\/evil/,
+  // A time in the reader's own zone calls nobody.
+  harmful: /<!(?!date\^\d+\^[^<>]*>)|<@|<https?:\/\/evil/,
   inbound: null,
 }
 
@@ -195,6 +204,53 @@ const DISCORD: ProviderSamples = {
   inbound: null,
 }
 
+const MCP: ProviderSamples = {
+  // It takes no webhooks; a lane would be one like any other.
+  urls: [
+    {
+      url: 'https://hooks.example.com/mcp',
+      secrets: [],
+      taken: [{ statusCode: 200, body: 'ok' }],
+      endings: [],
+    },
+  ],
+  wrongUrls: [],
+  credentials: [{ token: 'a-token-of-the-server' }],
+  publicCredentials: [],
+  wrongCredentials: [],
+  configs: [
+    { url: 'https://mcp.example.com/mcp' },
+    {
+      url: 'https://mcp.example.com/{{credentials.token}}/mcp?region=eu',
+      headers: { Authorization: 'Bearer {{credentials.token}}' },
+      prefix: 'github',
+      approval: 'auto',
+      timeoutMs: 5000,
+    },
+  ],
+  needsConfig: true,
+  wrongConfigs: [
+    {},
+    { url: 'mcp.example.com' },
+    { url: 'ftp://mcp.example.com/' },
+    { url: 'https://{{credentials.host}}/mcp' },
+    { url: 'https://mcp.example.com/{args.x}' },
+    { url: 'https://mcp.example.com/{{config.url}}' },
+    { url: 'https://mcp.example.com/', headers: { 'Mcp-Session-Id': 'x' } },
+    { url: 'https://mcp.example.com/', headers: { Host: 'other.example.com' } },
+    { url: 'https://mcp.example.com/', headers: { 'X-A': 'a\r\nb: c' } },
+    { url: 'https://mcp.example.com/', headers: { 'X-A': '{{config.url}}' } },
+    { url: 'https://mcp.example.com/', prefix: '1st' },
+    { url: 'https://mcp.example.com/', prefix: 'a.b' },
+    { url: 'https://mcp.example.com/', approval: 'never' },
+    { url: 'https://mcp.example.com/', timeoutMs: 60_000 },
+    { url: 'https://mcp.example.com/', command: 'npx' },
+  ],
+  maxBodyBytes: null,
+  harmful: null,
+  inbound: null,
+}
+
 const EVERY: readonly (readonly [string, Provider, ProviderSamples])[] = [
   ['generic-webhook', genericWebhook, GENERIC],
   ['internal-http', internalHttp, GENERIC],
@@ -208,6 +264,7 @@ const EVERY: readonly (readonly [string, Provider, ProviderSamples])[] = [
     makeTeams({ workflowHosts: ['*.environment.api.powerplatform.com', '*.logic.azure.com'] }),
     TEAMS,
   ],
+  ['mcp', makeMcp(makeLookAtMcp('0.0.0')), MCP],
   // Of no product: a folder is all that it takes.
   ['discord-webhook', discordWebhook, DISCORD],
 ]

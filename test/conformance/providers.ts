@@ -114,9 +114,16 @@ function describeSchemas(provider: Provider, samples: ProviderSamples): void {
     },
   )
 
-  test('it takes its configs, and none at all', () => {
-    expect(provider.config.parse({})).toEqual({})
+  test('it takes its configs, and none at all where it needs none', () => {
+    expect(provider.config.safeParse({}).success).toBe(samples.needsConfig !== true)
     for (const config of samples.configs) expect(provider.config.parse(config)).toEqual(config)
+  })
+
+  test('what of its config is called is judged when it is saved', () => {
+    for (const config of [{}, ...samples.configs]) {
+      const called = provider.configUrl(config)
+      if (called !== null) expect(config).toMatchObject({ [called.path]: called.url })
+    }
   })
 
   test.each([...samples.wrongConfigs, { 'no such-member': 'x' }])(

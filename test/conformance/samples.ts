@@ -38,6 +38,8 @@ export interface ProviderSamples {
   /** Of the right names, with values of the wrong kind. */
   readonly wrongCredentials: readonly Credentials[]
   readonly configs: readonly Readonly<Record<string, unknown>>[]
+  /** It cannot be without a config. */
+  readonly needsConfig?: true
   readonly wrongConfigs: readonly Readonly<Record<string, unknown>>[]
   /** Of a message as it leaves; null: the app names no limit. */
   readonly maxBodyBytes: number | null

@@ -5,13 +5,13 @@ import { createMiddleware } from 'hono/factory'
 import { AppError } from '../../core/error.ts'
 import { isOrgId } from '../../core/id.ts'
 import type { Log } from '../../telemetry/log.ts'
+import { bodyBounds } from '../body-bounds.ts'
 import { clientAddress } from '../client-address.ts'
 import type { AppEnv } from '../env.ts'
 import { jsonBoundsProblem } from '../json-bounds.ts'
 import { SECURITY_HEADERS } from '../security-headers.ts'
 
 const REQUEST_ID = /^[A-Za-z0-9_.:-]{1,128}$/
-const MAX_BODY_BYTES = 1_048_576
 
 interface RequestLogDeps {
   readonly log: Log
@@ -87,16 +87,15 @@ export const refuseCodings = createMiddleware<AppEnv>((c, next) => {
   )
 })
 
-function refuseLarge(): never {
-  throw new AppError('PAYLOAD_TOO_LARGE', 'The body is over 1 MiB.')
-}
-
-const limit = bodyLimit({ maxSize: MAX_BODY_BYTES, onError: refuseLarge })
-
 /** Reads a body of unknown length, and no more of it than it may. */
 export const limitBody = createMiddleware<AppEnv>(async (c, next) => {
+  const { maxBytes, size } = bodyBounds(c.req.path)
+  const refuseLarge = (): never => {
+    throw new AppError('PAYLOAD_TOO_LARGE', `The body is over ${size}.`)
+  }
   // Already to look at a body begins to read it, and asks for it where the caller waits for that.
-  if (Number(c.req.header('content-length')) > MAX_BODY_BYTES) refuseLarge()
+  if (Number(c.req.header('content-length')) > maxBytes) refuseLarge()
+  const limit = bodyLimit({ maxSize: maxBytes, onError: refuseLarge })
   await limit(c, next).catch((error: unknown) => {
     throw error instanceof AppError ? error : incomplete(error)
   })
@@ -118,7 +117,7 @@ export const requireJson = createMiddleware<AppEnv>(async (c, next) => {
   if (type !== 'application/json') {
     throw new AppError('UNSUPPORTED_MEDIA_TYPE', 'Send application/json.')
   }
-  const problem = jsonBoundsProblem(text)
+  const problem = jsonBoundsProblem(text, bodyBounds(c.req.path).maxMembers)
   if (problem !== null) throw new AppError('INVALID_BODY', `The body ${problem}.`)
   try {
     JSON.parse(text)

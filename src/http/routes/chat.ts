@@ -45,6 +45,9 @@ const turnResult = z
         error: z.string().nullable(),
       }),
     ),
+    approvals: z
+      .array(z.object({ approvalId: uuid, tool: z.string(), expiresAt: time }))
+      .openapi({ description: 'Calls that wait for a person; the turn goes on when decided' }),
   })
   .openapi('Turn')
 

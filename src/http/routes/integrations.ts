@@ -71,8 +71,12 @@ const create = route({
   },
   responses: {
     201: json(
-      z.object({ integration, inboundSecret: z.string().optional() }),
-      'Installed; the secret for what is sent to us, where we make it, is shown once',
+      z.object({
+        integration,
+        inboundSecret: z.string().optional(),
+        toolSecret: z.string().optional(),
+      }),
+      'Installed; the secrets of ours, for what is sent to us and for calls of its tools, are shown once',
     ),
   },
 })
@@ -92,6 +96,8 @@ const verify = route({
   },
 })
 
+const rotated = z.object({ secret: z.string(), previousExpiresAt: time })
+
 const rotateInboundSecret = route({
   method: 'post',
   path: `${path}/{integrationId}/rotate-inbound-secret`,
@@ -99,12 +105,17 @@ const rotateInboundSecret = route({
   summary: 'A new secret for what is sent to us',
   middleware,
   request: { params: param, body: overlapBody },
-  responses: {
-    200: json(
-      z.object({ secret: z.string(), previousExpiresAt: time }),
-      'Shown once; the one until now is taken until then',
-    ),
-  },
+  responses: { 200: json(rotated, 'Shown once; the one until now is taken until then') },
+})
+
+const rotateToolSecret = route({
+  method: 'post',
+  path: `${path}/{integrationId}/rotate-tool-secret`,
+  tags,
+  summary: 'A new secret for the calls of its tools',
+  middleware,
+  request: { params: param, body: overlapBody },
+  responses: { 200: json(rotated, 'Shown once; the one until now signs too until then') },
 })
 
 const get = route({
@@ -167,6 +178,12 @@ export function integrationRoutes(integrations: ReturnType<typeof makeIntegratio
       const overlapS = c.req.valid('json').overlapSeconds ?? DEFAULT_OVERLAP_S
       const by = actorOf(c)
       return c.json(await integrations.rotateInboundSecret(orgId, integrationId, overlapS, by), 200)
+    })
+    .openapi(rotateToolSecret, async (c) => {
+      const { orgId, integrationId } = c.req.valid('param')
+      const overlapS = c.req.valid('json').overlapSeconds ?? DEFAULT_OVERLAP_S
+      const by = actorOf(c)
+      return c.json(await integrations.rotateToolSecret(orgId, integrationId, overlapS, by), 200)
     })
     .openapi(get, async (c) => {
       const { orgId, integrationId } = c.req.valid('param')

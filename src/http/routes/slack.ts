@@ -2,16 +2,13 @@ import { z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { deleteCookie, getCookie, setCookie } from 'hono/cookie'
 import { AppError } from '../../core/error.ts'
-import type { InboundRequest } from '../../core/provider.ts'
-import type { makeFromSlack } from '../../inbound/from-slack.ts'
 import { INSTALL_S } from '../../integrations/install.ts'
 import { actorOf } from '../actor.ts'
 import type { AppEnv } from '../env.ts'
 import { requiresOfNamedOrg } from '../middleware/auth.ts'
-import { limitBody, refuseCodings } from '../middleware/request.ts'
+import { limitBody } from '../middleware/request.ts'
 import { makeRouter, route } from '../route.ts'
 import { json } from '../schemas.ts'
-import { toInbound } from './inbound.ts'
 import { startPage, textPage } from './slack-pages.ts'
 
 /** Where a browser goes to agree, and what it keeps meanwhile. */
@@ -44,33 +41,10 @@ export interface SlackApp {
     readonly told: string
   }>
   readonly appManifest: () => Record<string, unknown>
-  /** Reads what Slack posted, its signature checked. Throws `UNAUTHENTICATED`, `INVALID_BODY`. */
-  readonly readEvent: (request: InboundRequest, integrationId?: string) => Promise<SlackEvent>
-  /** null: a probe of Slack's for the certificate. */
-  readonly readCommand: (
-    request: InboundRequest,
-    integrationId?: string,
-  ) => Promise<{ readonly own: Own; readonly command: SlackCommand } | null>
-  readonly readInteraction: (request: InboundRequest, integrationId?: string) => Promise<void>
 }
-
-type FromSlack = ReturnType<typeof makeFromSlack>
-/** The integration whose own Slack app sent it; null: the installation's app did. */
-type Own = Parameters<FromSlack['message']>[1]
-type SlackCommand = Parameters<FromSlack['command']>[0]
-type SlackEvent =
-  | { readonly kind: 'challenge'; readonly challenge: string }
-  | {
-      readonly kind: 'message'
-      readonly own: Own
-      readonly message: Parameters<FromSlack['message']>[0]
-    }
-  | { readonly kind: 'ended'; readonly own: Own; readonly ended: Parameters<FromSlack['ended']>[0] }
-  | { readonly kind: 'ignored'; readonly reason: string }
 
 export interface SlackRoutesDeps {
   readonly slack: SlackApp
-  readonly fromSlack: FromSlack
 }
 
 const tags = ['Slack']
@@ -101,7 +75,7 @@ const manifest = route({
 })
 
 /** For those who are logged in. */
-export function slackInstallRoutes({ slack }: Pick<SlackRoutesDeps, 'slack'>) {
+export function slackInstallRoutes({ slack }: SlackRoutesDeps) {
   return makeRouter()
     .openapi(install, async (c) => {
       const { orgId } = c.req.valid('query')
@@ -127,8 +101,8 @@ function keepInBrowser(c: Context<AppEnv>, browser: string): void {
   })
 }
 
-/** What Slack and the browsers it sends back ask. Nobody is logged in here: a signature counts, or a state used once. */
-export function slackRoutes({ slack, fromSlack }: SlackRoutesDeps) {
+/** What the browsers ask that Slack sends back. Nobody is logged in here: a state used once counts. */
+export function slackRoutes({ slack }: SlackRoutesDeps) {
   return makeRouter()
     .get('/integrations/slack/start', (c) =>
       orRefusal(c, async () => {
@@ -161,25 +135,6 @@ export function slackRoutes({ slack, fromSlack }: SlackRoutesDeps) {
         const text = `The workspace ${done.workspace} is connected to ${done.org}.${done.told} Mention the app in a channel to talk to the assistant. You can close this page.`
         return textPage(c, 200, 'Slack is connected', text)
       })
-    })
-    .use('/inbound/slack/*', refuseCodings, limitBody)
-    .post('/inbound/slack/events', async (c) => {
-      const event = await slack.readEvent(await toInbound(c), c.req.query('integrationId'))
-      if (event.kind === 'challenge') return c.json({ challenge: event.challenge }, 200)
-      if (event.kind === 'message') await fromSlack.message(event.message, event.own)
-      if (event.kind === 'ended') await fromSlack.ended(event.ended, event.own)
-      return c.json({ ok: true }, 200)
-    })
-    .post('/inbound/slack/commands', async (c) => {
-      const read = await slack.readCommand(await toInbound(c), c.req.query('integrationId'))
-      if (read === null) return c.body(null, 200)
-      const text = await fromSlack.command(read.command, read.own)
-      return c.json({ response_type: 'ephemeral', text }, 200)
-    })
-    .post('/inbound/slack/interactions', async (c) => {
-      await slack.readInteraction(await toInbound(c), c.req.query('integrationId'))
-      // No message of ours has a button yet that still means something.
-      return c.body(null, 200)
     })
 }
 

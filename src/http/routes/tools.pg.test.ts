@@ -123,13 +123,11 @@ describe('a tool', () => {
     })
   })
 
-  test('on an app without tools, or with approval, is refused', async () => {
+  test('on an app without tools is refused', async () => {
     const json = definition('none.such')
     const slack = await addIntegration('slack')
     const refused = { status: 422, body: { error: 'UNPROCESSABLE' } }
     expect(await api.call('POST', slack, { token, json })).toMatchObject(refused)
-    const asking = { ...json, approval: 'ask' }
-    expect(await api.call('POST', path, { token, json: asking })).toMatchObject(refused)
   })
 
   test('has a rate, can get another one and can lose it', async () => {
@@ -174,6 +172,10 @@ describe('the list of tools', () => {
       argsSchema,
       source: 'external',
       integrationId: expect.any(String),
+      outputSchema: null,
+      approval: 'auto',
+      isReadOnly: false,
+      isIdempotent: false,
     })
     expect(native.body.tools).toContainEqual(
       expect.objectContaining({ name: 'clock.now', source: 'builtin', integrationId: null }),

@@ -1,14 +1,16 @@
 import { z } from '@hono/zod-openapi'
-import type { Actor } from '../../core/actor.ts'
+import type { Context } from 'hono'
 import { AppError } from '../../core/error.ts'
 import { TOOL_NAME } from '../../core/tool-name.ts'
 import type { makeCatalog } from '../../tools/catalog.ts'
 import type { makeToolDefinitions } from '../../tools/definitions.ts'
 import { formatTools, TOOL_FORMATS } from '../../tools/formats.ts'
 import { httpConfigSchema } from '../../tools/http-config.ts'
+import type { makeInvoke, WaitingCall } from '../../tools/invoke.ts'
 import { toolRateLimit } from '../../tools/rate-limit.ts'
-import type { makeRuns } from '../../tools/runs.ts'
+import { resultOf } from '../../tools/runs.ts'
 import { actorOf } from '../actor.ts'
+import type { AppEnv } from '../env.ts'
 import { requires, requiresOfNamedOrg } from '../middleware/auth.ts'
 import { makeRouter, route } from '../route.ts'
 import { body, json, ok, orgParam, time, uuid } from '../schemas.ts'
@@ -23,9 +25,14 @@ const tool = z
     wireName: z.string(),
     description: z.string(),
     argsSchema: jsonSchema,
-    httpConfig: httpConfigSchema,
+    outputSchema: jsonSchema.nullable(),
+    httpConfig: httpConfigSchema
+      .nullable()
+      .openapi({ description: 'null: a tool of an MCP server, called by sourceKey' }),
     rateLimit: toolRateLimit.nullable(),
     isEnabled: z.boolean(),
+    approval: z.enum(['auto', 'ask']),
+    sourceKey: z.string().nullable(),
     createdAt: time,
     updatedAt: time,
   })
@@ -41,6 +48,7 @@ const input = z.strictObject({
   httpConfig: httpConfigSchema,
   isEnabled: z.boolean().optional(),
   approval: z.enum(['auto', 'ask']).optional(),
+  outputSchema: jsonSchema.nullable().optional(),
   rateLimit: toolRateLimit.nullable().optional(),
 })
 
@@ -53,7 +61,28 @@ const call = {
   conversationId: z.string().min(1).max(256).optional(),
 }
 const ran = json(z.object({ runId: uuid, result: z.unknown() }), 'It ran')
+const waits = json(
+  z.object({
+    approval: z.object({
+      id: uuid,
+      tool: z.string(),
+      state: z.literal('pending'),
+      arguments: z.unknown(),
+      expiresAt: time,
+    }),
+  }),
+  'It waits for approval. The same call again, when it was decided, has its result; so has GET …/approvals/{id}',
+)
 const tags = ['Tools']
+const listDescription =
+  'The tools that may be called now, in the shape of the format: each goes into a request to that API as it is. Tools have ' +
+  'their wire names there, and schemas that every model API takes: without choices at the root, and with arguments named ' +
+  "by letters, digits and underscores (`user_id` for `user-id`). The tool's own schema, which `native` shows, checks the " +
+  'arguments when it is run.'
+const executeDescription =
+  'By its name or its wire name, with arguments by the names of either schema. An `Idempotency-Key`, like the id of the ' +
+  "model's tool call, makes sure that it runs once however often it is asked for; a call that waits for approval is asked for " +
+  'again with another one.'
 const path = '/orgs/{orgId}/integrations/{integrationId}/tools'
 
 const listFlat = route({
@@ -61,6 +90,7 @@ const listFlat = route({
   path: '/tools',
   tags,
   summary: "An org's tools",
+  description: listDescription,
   middleware: requiresOfNamedOrg('org:tools:use'),
   request: { query: formatQuery.extend({ orgId: z.string().min(1) }) },
   responses: { 200: listResponse },
@@ -71,6 +101,7 @@ const listOfOrg = route({
   path: '/orgs/{orgId}/tools',
   tags,
   summary: "An org's tools",
+  description: listDescription,
   middleware: requires('org:tools:use'),
   request: { params: orgParam, query: formatQuery },
   responses: { 200: listResponse },
@@ -81,12 +112,13 @@ const executeFlat = route({
   path: '/tools/{name}/execute',
   tags,
   summary: 'Run a tool',
+  description: executeDescription,
   middleware: requiresOfNamedOrg('org:tools:use'),
   request: {
     params: z.object({ name: z.string().max(128) }),
     body: body(z.strictObject({ orgId: z.string().min(1), ...call })),
   },
-  responses: { 200: ran },
+  responses: { 200: ran, 202: waits },
 })
 
 const executeOfOrg = route({
@@ -94,12 +126,13 @@ const executeOfOrg = route({
   path: '/orgs/{orgId}/tools/{name}/execute',
   tags,
   summary: 'Run a tool',
+  description: executeDescription,
   middleware: requires('org:tools:use'),
   request: {
     params: orgParam.extend({ name: z.string().max(128) }),
     body: body(z.strictObject({ orgId: z.string().optional(), ...call })),
   },
-  responses: { 200: ran },
+  responses: { 200: ran, 202: waits },
 })
 
 const middleware = requires('org:tools:manage')
@@ -157,25 +190,27 @@ const remove = route({
 export interface ToolRoutesDeps {
   readonly catalog: ReturnType<typeof makeCatalog>
   readonly definitions: ReturnType<typeof makeToolDefinitions>
-  readonly runs: ReturnType<typeof makeRuns>
+  readonly ask: ReturnType<typeof makeInvoke>['ask']
   readonly wake: () => void
 }
 
-export function toolRoutes({ catalog, definitions, runs, wake }: ToolRoutesDeps) {
+export function toolRoutes({ catalog, definitions, ask, wake }: ToolRoutesDeps) {
   const execute = async (
-    invocation: {
+    c: Context<AppEnv>,
+    call: {
       orgId: string
       name: string
       args: Record<string, unknown>
-      conversationId: string | undefined
-      signal: AbortSignal
+      conversationId?: string | undefined
     },
-    by: Actor,
   ) => {
     try {
-      const { conversationId = null, ...rest } = invocation
-      const userId = by.principalId
-      return await runs.execute({ ...rest, userId, conversationId, source: 'api' }, by)
+      const by = actorOf(c)
+      const { conversationId = null, ...rest } = call
+      const { signal } = c.req.raw
+      const traceparent = c.req.header('traceparent') ?? null
+      const who = { userId: by.principalId, conversationId, source: 'api', by }
+      return await ask({ ...rest, ...who, signal, traceparent })
     } finally {
       wake()
     }
@@ -194,17 +229,19 @@ export function toolRoutes({ catalog, definitions, runs, wake }: ToolRoutesDeps)
     .openapi(executeFlat, async (c) => {
       const { orgId, args, conversationId } = c.req.valid('json')
       const { name } = c.req.valid('param')
-      const { signal } = c.req.raw
-      const run = { orgId, name, args, conversationId, signal }
-      return c.json(await execute(run, actorOf(c)), 200)
+      const answer = await execute(c, { orgId, name, args, conversationId })
+      return answer.kind === 'ran'
+        ? c.json(resultOf(answer.run), 200)
+        : c.json({ approval: toPending(answer.waiting) }, 202)
     })
     .openapi(executeOfOrg, async (c) => {
       const { orgId, name } = c.req.valid('param')
       const { orgId: bodyOrgId = orgId, args, conversationId } = c.req.valid('json')
       if (bodyOrgId !== orgId) throw new AppError('NOT_FOUND', 'No such org.')
-      const { signal } = c.req.raw
-      const run = { orgId, name, args, conversationId, signal }
-      return c.json(await execute(run, actorOf(c)), 200)
+      const answer = await execute(c, { orgId, name, args, conversationId })
+      return answer.kind === 'ran'
+        ? c.json(resultOf(answer.run), 200)
+        : c.json({ approval: toPending(answer.waiting) }, 202)
     })
     .openapi(list, async (c) => {
       const { orgId, integrationId } = c.req.valid('param')
@@ -212,7 +249,7 @@ export function toolRoutes({ catalog, definitions, runs, wake }: ToolRoutesDeps)
     })
     .openapi(create, async (c) => {
       const { orgId, integrationId } = c.req.valid('param')
-      const given = withoutUnenforced(c.req.valid('json'))
+      const given = c.req.valid('json')
       return c.json(
         { tool: await definitions.create(orgId, integrationId, given, actorOf(c)) },
         201,
@@ -224,7 +261,7 @@ export function toolRoutes({ catalog, definitions, runs, wake }: ToolRoutesDeps)
     })
     .openapi(patch, async (c) => {
       const { orgId, integrationId, toolId } = c.req.valid('param')
-      const change = withoutUnenforced(c.req.valid('json'))
+      const change = c.req.valid('json')
       const changed = await definitions.update(orgId, integrationId, toolId, change, actorOf(c))
       return c.json({ ok: true as const, tool: changed }, 200)
     })
@@ -235,13 +272,6 @@ export function toolRoutes({ catalog, definitions, runs, wake }: ToolRoutesDeps)
     })
 }
 
-/** This one is part of the contract and not enforced by this version: a promise nobody keeps is refused. */
-function withoutUnenforced<Input extends { approval?: string | undefined }>(
-  given: Input,
-): Omit<Input, 'approval'> {
-  const { approval, ...rest } = given
-  if (approval !== 'ask') return rest
-  const path = 'approval'
-  const message = 'is not enforced by this version of Patchbay; leave it out'
-  throw new AppError('UNPROCESSABLE', `${path}: ${message}`, { details: [{ path, message }] })
+function toPending({ approvalId, tool, arguments: args, expiresAt }: WaitingCall) {
+  return { id: approvalId, tool, state: 'pending' as const, arguments: args, expiresAt }
 }

@@ -39,6 +39,7 @@ export const genericWebhook: Provider = {
     const message = healthUrlProblem(config.healthUrl)
     if (message !== null) context.addIssue({ code: 'custom', path: ['healthUrl'], message })
   }),
+  configUrl: () => null,
   network: 'public',
   urlProblem: () => null,
   maskUrl: () => null,

@@ -1,35 +1,27 @@
 import { z } from 'zod'
 import type { EventRecord } from '../../core/event.ts'
 import { titleOf } from '../../core/event-types.ts'
+import { readApproval } from '../approval-event.ts'
+import { approvalMessage } from './approval.ts'
+import {
+  context,
+  fallback,
+  inCode,
+  MAX_SECTION,
+  missingMark,
+  type SlackMessage,
+  section,
+  type TextBlock,
+  textLength,
+} from './block-kit.ts'
 import { escapeText, fitText, tameMarkdown } from './text.ts'
 
 /** Of all blocks of a message together: Slack refuses more than about 13,200, and `markdown` blocks over 12,000. */
 const MAX_TEXT = 12_000
-const MAX_SECTION = 3000
-/** Of `text`, which notifications show: what is longer Slack splits into several messages. */
-const MAX_FALLBACK = 4000
 const MAX_QUOTE = 2000
 const MAX_CODE = 2000
 /** For the marks that say what is missing. */
 const ROOM_FOR_MARKS = 200
-
-interface Mrkdwn {
-  readonly type: 'mrkdwn'
-  readonly text: string
-  /** Slack makes no mentions and channels of names that merely look like some. */
-  readonly verbatim: true
-}
-
-type Block =
-  | { readonly type: 'section'; readonly text: Mrkdwn }
-  | { readonly type: 'context'; readonly elements: readonly Mrkdwn[] }
-  | { readonly type: 'markdown'; readonly text: string }
-
-interface SlackMessage {
-  /** What notifications and screen readers say. */
-  readonly text: string
-  readonly blocks: readonly Block[]
-}
 
 /** Where a message goes: by bot token to a channel; by webhook to its own, and `channel` is null. */
 export interface SlackPlace {
@@ -77,7 +69,8 @@ function messageOf(event: EventRecord, integrationId: string): SlackMessage {
       return turnMessage(isAskedHere ? '' : user, assistant)
     }
   }
-  return eventMessage(event, data)
+  const approval = readApproval(event)
+  return approval === null ? eventMessage(event, data) : approvalMessage(approval)
 }
 
 function noticeMessage(text: string): SlackMessage {
@@ -113,7 +106,7 @@ function turnMessage(user: string, assistant: string): SlackMessage {
 
 const NO_ANSWER = 'The assistant gave an empty answer.'
 
-function quote(user: string): Block[] {
+function quote(user: string): TextBlock[] {
   if (user.trim() === '') return []
   const shown = fitText(user, MAX_QUOTE, (text) => `> ${escapeText(text).replaceAll('\n', '\n> ')}`)
   return [section(shown.text), ...missingMark('The question', shown.missing)]
@@ -134,45 +127,8 @@ function eventMessage(event: EventRecord, data: unknown): SlackMessage {
   }
 }
 
-/** Backticks apart, so that none ends the code before its end. */
-function inCode(text: string): string {
-  return escapeText(text).replaceAll('``', '`\u200b`\u200b')
-}
-
 function inConversation(event: EventRecord): string {
   return event.conversationId === null
     ? ''
     : ` in conversation ${event.conversationId.toWellFormed()}`
-}
-
-function missingMark(what: string, missing: number): Block[] {
-  if (missing === 0) return []
-  const count = missing.toLocaleString('en-US')
-  return [context(`… ${what} is cut here: ${count} more characters are not shown.`)]
-}
-
-function fallback(text: string): string {
-  const shown = fitText(text, MAX_FALLBACK - 1, escapeText)
-  return shown.missing === 0 ? shown.text : `${shown.text}…`
-}
-
-function mrkdwn(text: string): Mrkdwn {
-  return { type: 'mrkdwn', text, verbatim: true }
-}
-
-function section(text: string): Block {
-  return { type: 'section', text: mrkdwn(text) }
-}
-
-function context(text: string): Block {
-  return { type: 'context', elements: [mrkdwn(text)] }
-}
-
-function textLength(blocks: readonly Block[]): number {
-  const lengths = blocks.map((block) => {
-    if (block.type === 'markdown') return block.text.length
-    if (block.type === 'section') return block.text.text.length
-    return block.elements.reduce((sum, element) => sum + element.text.length, 0)
-  })
-  return lengths.reduce((sum, length) => sum + length, 0)
 }

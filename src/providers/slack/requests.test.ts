@@ -113,11 +113,16 @@ describe('a click', () => {
     team: { id: 'T1', domain: 'acme' },
     enterprise: null,
     api_app_id: 'A1',
-    user: { id: 'U1', username: 'ann' },
+    user: { id: 'U1', username: 'ann', team_id: 'T1' },
     actions: [{ action_id: 'approve', value: 'run-1', type: 'button', block_id: 'b' }],
     response_url: 'https://hooks.slack.com/actions/T1/2/3',
     channel: { id: 'C1', name: 'general' },
-    message: { ts: '1.1', text: 'x' },
+    message: {
+      ts: '1.1',
+      thread_ts: '1.0',
+      text: 'x',
+      blocks: [{ type: 'actions', block_id: 'b', elements: [] }],
+    },
     container: { type: 'message', message_ts: '1.1', channel_id: 'C1' },
     trigger_id: '1.2.3',
   }
@@ -131,12 +136,25 @@ describe('a click', () => {
       enterpriseId: null,
       appId: 'A1',
       userId: 'U1',
+      userTeamId: 'T1',
       actionId: 'approve',
       value: 'run-1',
       responseUrl: 'https://hooks.slack.com/actions/T1/2/3',
       channel: 'C1',
       messageTs: '1.1',
+      thread: '1.0',
+      blocks: [{ type: 'actions', block_id: 'b', elements: [] }],
       triggerId: '1.2.3',
+    })
+  })
+
+  test('on a message for one person alone is read without that message', () => {
+    const { message: _, ...click } = CLICK
+    const container = { type: 'message', message_ts: '1.1', channel_id: 'C1', thread_ts: '1.0' }
+    expect(readSlackInteraction(form({ ...click, container }))).toMatchObject({
+      messageTs: '1.1',
+      thread: '1.0',
+      blocks: null,
     })
   })
 
@@ -149,6 +167,10 @@ describe('a click', () => {
     ['payload=%7B', 'is no interaction'],
     [form({ ...CLICK, actions: [] }), 'is no click on a button: actions'],
     [form({ ...CLICK, user: {} }), 'is no click on a button: user.id is not valid'],
+    [
+      form({ ...CLICK, message: { ts: '1', blocks: Array(51).fill({ type: 'divider' }) } }),
+      'is no click on a button: message.blocks is not valid',
+    ],
   ])('%j is none', (body, reason) => {
     expect(readSlackInteraction(body)).toEqual({
       kind: 'invalid',

@@ -82,6 +82,8 @@ export type SlackInteraction =
   | (SlackInstallation & {
       readonly kind: 'action'
       readonly userId: string
+      /** The clicker's own workspace, in channels that several share. */
+      readonly userTeamId: string | null
       /** Of the button that was clicked. */
       readonly actionId: string
       readonly value: string | null
@@ -89,6 +91,10 @@ export type SlackInteraction =
       readonly channel: string | null
       /** Of the message with the button. */
       readonly messageTs: string | null
+      /** The `ts` of the message that its thread hangs on; null: it stands in none. */
+      readonly thread: string | null
+      /** Of that message; null: Slack does not send those along that one person alone sees. */
+      readonly blocks: readonly Readonly<Record<string, unknown>>[] | null
       readonly triggerId: string
     })
   | { readonly kind: 'ignored'; readonly reason: string }
@@ -99,16 +105,29 @@ const blockActions = z.object({
   team: named.nullish(),
   enterprise: named.nullish(),
   api_app_id: slackId,
-  user: named,
+  user: named.extend({ team_id: slackId.nullish() }),
   actions: z.tuple(
     [z.object({ action_id: slackId, value: z.string().max(2000).optional() })],
     z.unknown(),
   ),
   response_url: z.url().optional(),
   channel: named.optional(),
-  message: z.object({ ts: slackId }).optional(),
+  message: z
+    .object({
+      ts: slackId,
+      thread_ts: slackId.nullish(),
+      blocks: z
+        .array(z.looseObject({ type: z.string() }))
+        .max(50)
+        .nullish(),
+    })
+    .optional(),
   container: z
-    .object({ channel_id: slackId.optional(), message_ts: slackId.optional() })
+    .object({
+      channel_id: slackId.optional(),
+      message_ts: slackId.optional(),
+      thread_ts: slackId.nullish(),
+    })
     .optional(),
   trigger_id: slackId,
 })
@@ -129,11 +148,14 @@ export function readSlackInteraction(rawBody: string): SlackInteraction {
     enterpriseId: click.enterprise?.id ?? null,
     appId: click.api_app_id,
     userId: click.user.id,
+    userTeamId: click.user.team_id ?? null,
     actionId: action.action_id,
     value: action.value ?? null,
     responseUrl: click.response_url ?? null,
     channel: click.channel?.id ?? click.container?.channel_id ?? null,
     messageTs: click.message?.ts ?? click.container?.message_ts ?? null,
+    thread: click.message?.thread_ts ?? click.container?.thread_ts ?? null,
+    blocks: click.message?.blocks ?? null,
     triggerId: click.trigger_id,
   }
 }

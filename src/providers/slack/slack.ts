@@ -7,9 +7,9 @@ import type {
   Sender,
   Verification,
 } from '../../core/provider.ts'
-import { noConfig } from '../schemas.ts'
 import { apiFault, judgeApi, judgeWebhook, safeWord, threadOfPosted } from './answers.ts'
 import { renderAnswer, renderEvent } from './blocks.ts'
+import { slackConfig } from './config.ts'
 import { slackCredentials } from './credentials.ts'
 import { parsedJson } from './json.ts'
 
@@ -35,7 +35,8 @@ export function makeSlack({ apiUrl, webhookHosts }: SlackOptions): Provider {
   return {
     manifest: MANIFEST,
     credentials: slackCredentials,
-    config: noConfig,
+    config: slackConfig,
+    configUrl: () => null,
     network: 'public',
     urlProblem: (url) => {
       if (isWebhook(url)) return null
@@ -64,7 +65,7 @@ export function makeSlack({ apiUrl, webhookHosts }: SlackOptions): Provider {
 const MANIFEST: Provider['manifest'] = {
   schemaVersion: 1,
   key: 'slack',
-  version: '1.1.0',
+  version: '1.2.0',
   name: 'Slack',
   description:
     'Posts answers and events to Slack channels, and lets people there talk to the assistant.',
@@ -74,6 +75,7 @@ const MANIFEST: Provider['manifest'] = {
     'Posts messages to public channels, and to private ones it is invited to',
     'Reads messages that mention it, direct messages to it, and replies in channels it is in',
     'Adds the slash command /ask',
+    'Asks whether a tool may run, and takes the answer from people you name',
   ],
   supportsWebhooks: true,
   supportsExternalTools: false,

@@ -3,8 +3,11 @@ import { cutText } from '../../core/cut.ts'
 import type { EventRecord } from '../../core/event.ts'
 import { titleOf } from '../../core/event-types.ts'
 import { membersOf } from '../../core/json-text.ts'
+import { readApproval } from '../approval-event.ts'
+import { approvalDraft } from './approval.ts'
+import { block, type Draft, monospace, subtle, type TextBlock } from './draft.ts'
 import { cutMark, fittingBody } from './fit.ts'
-import { literal, literalLines, printable, safeMarkdown } from './markdown.ts'
+import { literal, printable, safeMarkdown } from './markdown.ts'
 
 const MAX_QUOTE_LENGTH = 2000
 const MAX_DATA_LENGTH = 3000
@@ -22,23 +25,6 @@ const turn = z.object({
     // What was said is shown, whoever asked.
     .catch(undefined),
 })
-
-interface TextBlock {
-  readonly type: 'TextBlock'
-  readonly text: string
-  readonly wrap: true
-  readonly weight?: 'Bolder'
-  readonly isSubtle?: true
-  readonly fontType?: 'Monospace'
-}
-
-/** A card before it is cut: what always stands in it, and the text that gives way. */
-interface Draft {
-  readonly head: readonly TextBlock[]
-  readonly text: string
-  readonly toBlocks: (text: string) => readonly TextBlock[]
-  readonly maxLength?: number
-}
 
 /**
  * The message for one event: the envelope that Workflows demand with one Adaptive Card 1.4, 24 KB at most. A text that does not
@@ -65,6 +51,8 @@ function draft(event: EventRecord, integrationId: string): Draft {
       return { head: [], text: printable(said.data.text), toBlocks: spoken }
     }
   }
+  const approval = readApproval(event)
+  if (approval !== null) return approvalDraft(approval, event.orgId)
   const about =
     event.conversationId === null ? [] : [subtle(`Conversation ${printable(event.conversationId)}`)]
   if (event.type === 'chat.turn.completed') {
@@ -128,18 +116,6 @@ function spoken(text: string): TextBlock[] {
 
 function paragraph(text: string, style: Partial<TextBlock> = {}): TextBlock {
   return block(safeMarkdown(text), style)
-}
-
-function monospace(text: string): TextBlock[] {
-  return text === '' ? [] : [block(literalLines(text), { fontType: 'Monospace' })]
-}
-
-function subtle(text: string): TextBlock {
-  return block(literal(text), { isSubtle: true })
-}
-
-function block(text: string, style: Partial<TextBlock> = {}): TextBlock {
-  return { type: 'TextBlock', text, wrap: true, ...style }
 }
 
 /** A line for each member, as it was emitted; texts without their quotes. */

@@ -55,6 +55,7 @@ export function makeTeams(options: { readonly workflowHosts: readonly string[] }
       })
       .transform(present),
     config: noConfig,
+    configUrl: () => null,
     network: 'public',
     urlProblem: (url) => urlProblem(url, options.workflowHosts),
     maskUrl: (url) => `${url.origin}/…`,

@@ -39,6 +39,7 @@ export const discordWebhook: Provider = {
   },
   credentials: z.strictObject({}),
   config: z.strictObject({}),
+  configUrl: () => null,
   network: 'public',
   urlProblem,
   maskUrl: (url) => `${url.origin}/api/webhooks/${PATH.exec(url.pathname)?.[1] ?? ''}/…`,

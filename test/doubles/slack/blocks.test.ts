@@ -9,6 +9,15 @@ const button = (text: string) => ({
   text: { type: 'plain_text', text },
   action_id: 'approve',
 })
+const asking = (title: string) => ({
+  ...button('Yes'),
+  confirm: {
+    title: { type: 'plain_text', text: title },
+    text: { type: 'plain_text', text: 'It runs.' },
+    confirm: { type: 'plain_text', text: 'Run' },
+    deny: { type: 'plain_text', text: 'No' },
+  },
+})
 const actions = (count: number) => ({
   type: 'actions',
   elements: Array.from({ length: count }, () => button('Yes')),
@@ -25,6 +34,7 @@ test.each([
   ['a header of 150', [header('a'.repeat(150))]],
   ['12,000 characters of markdown', [markdown(6000), markdown(6000)]],
   ['25 buttons', [actions(25)]],
+  ['a button that asks again', [{ type: 'actions', elements: [asking('Sure?')] }]],
   ['10 elements of context', [context(10)]],
 ])('%s are within the limits', (_, blocks) => {
   expect(blockProblem(blocks)).toBeNull()
@@ -38,6 +48,7 @@ test.each([
   ['a header in mrkdwn', [{ type: 'header', text: { type: 'mrkdwn', text: 'a' } }]],
   ['12,001 characters of markdown', [markdown(6000), markdown(6001)]],
   ['26 buttons', [actions(26)]],
+  ['a title of 101', [{ type: 'actions', elements: [asking('a'.repeat(101))] }]],
   ['a button of 76', [{ type: 'actions', elements: [button('a'.repeat(76))] }]],
   ['11 elements of context', [context(11)]],
   ['a long block_id', [{ ...divider, block_id: 'a'.repeat(256) }]],

@@ -28,6 +28,15 @@ const button = z.object({
   value: z.string().max(2000).optional(),
   url: z.url().max(3000).optional(),
   style: z.enum(['primary', 'danger']).optional(),
+  confirm: z
+    .object({
+      title: plainText(100),
+      text: anyText(300),
+      confirm: plainText(30),
+      deny: plainText(30),
+      style: z.enum(['primary', 'danger']).optional(),
+    })
+    .optional(),
 })
 
 const block_id = z.string().min(1).max(255).optional()

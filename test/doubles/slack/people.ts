@@ -51,11 +51,17 @@ export interface People {
     /** `/ask` unless told otherwise. */
     readonly command?: string
   }) => Promise<Interaction>
-  /** @throws where the message has no such button */
+  /**
+   * Clicks a button, and agrees where it asks again.
+   *
+   * @throws where the message has no such button
+   */
   readonly clickButton: (given: {
     readonly message: Message
     readonly user: string
     readonly actionId: string
+    /** The user's own workspace, where the channel is shared with it. */
+    readonly userTeamId?: string
   }) => Promise<Interaction>
 }
 
@@ -179,7 +185,7 @@ function triggerId(): string {
  */
 async function click(
   deps: PeopleDeps,
-  { message, user, actionId }: Parameters<People['clickButton']>[0],
+  { message, user, actionId, userTeamId }: Parameters<People['clickButton']>[0],
 ): Promise<Interaction> {
   const { world } = deps
   const { teamId, channelId, ts, ephemeralTo } = message
@@ -190,7 +196,12 @@ async function click(
   const isEphemeral = ephemeralTo !== null
   const payload = {
     type: 'block_actions',
-    user: { id: user, username: user.toLowerCase(), name: user.toLowerCase(), team_id: teamId },
+    user: {
+      id: user,
+      username: user.toLowerCase(),
+      name: user.toLowerCase(),
+      team_id: userTeamId ?? teamId,
+    },
     api_app_id: world.app.id,
     token: world.app.verificationToken,
     container: {
@@ -198,6 +209,7 @@ async function click(
       message_ts: ts,
       channel_id: channelId,
       is_ephemeral: isEphemeral,
+      ...(message.threadTs !== null && { thread_ts: message.threadTs }),
     },
     trigger_id: triggerId(),
     team: { id: teamId, domain },

@@ -23,6 +23,7 @@ test('what is escaped pings nobody, and people read it as it was meant', () => {
     pings: [],
     links: [],
     shown: 'a <!channel> & <@U0ABC>',
+    buttons: [],
   })
 })
 
@@ -65,4 +66,20 @@ test('markdown has links of its own', () => {
 test('the text beside blocks is not shown, and pings all the same', () => {
   const message = { text: '<!channel>', ...inSection('hello') }
   expect(renderingOf(message)).toMatchObject({ pings: ['!channel'], shown: 'hello' })
+})
+
+test('a time is read in words, and what only looks like one is not', () => {
+  const text = 'at <!date^1769864400^{time}|13:00 UTC>, <!date^x^{time}|12:00>'
+  expect(renderingOf({ text })).toMatchObject({ pings: [], shown: 'at 13:00 UTC, @12:00' })
+})
+
+test('a button is seen with its label, and what it asks', () => {
+  const text = (words: string) => ({ type: 'plain_text', text: words })
+  const button = { type: 'button', action_id: 'go', value: '1', text: text('Go') }
+  const confirm = { title: text('Sure?'), text: text('It runs.') }
+  const blocks = [{ type: 'actions', elements: [button, { ...button, confirm }] }]
+  expect(renderingOf({ blocks }).buttons).toEqual([
+    { actionId: 'go', label: 'Go', value: '1', asks: null },
+    { actionId: 'go', label: 'Go', value: '1', asks: 'Sure?\nIt runs.' },
+  ])
 })

@@ -9,12 +9,21 @@ export interface Link {
   readonly label: string
 }
 
+export interface Button {
+  readonly actionId: string
+  readonly label: string
+  readonly value: string | null
+  /** What somebody is asked who clicks it; null: nothing. */
+  readonly asks: string | null
+}
+
 export interface Rendering {
   readonly pings: readonly Ping[]
   /** Those that the text makes; an address that stands for itself is none. */
   readonly links: readonly Link[]
   /** What people read, without marks of formatting being taken out. */
   readonly shown: string
+  readonly buttons: readonly Button[]
 }
 
 interface Piece {
@@ -40,6 +49,7 @@ export function renderingOf(message: Fields): Rendering {
     pings: [...pieces.flatMap(pingsIn), ...names],
     links: pieces.flatMap(linksIn),
     shown: (inBlocks.length > 0 ? inBlocks : said).map(shownOf).join('\n'),
+    buttons: buttonsIn(message.blocks),
   }
 }
 
@@ -74,6 +84,22 @@ function piecesOf(value: unknown): Piece[] {
     default:
       return Object.values(value).flatMap(piecesOf)
   }
+}
+
+/** Wherever they stand in blocks. */
+function buttonsIn(value: unknown): Button[] {
+  if (Array.isArray(value)) return value.flatMap(buttonsIn)
+  if (!isFields(value)) return []
+  if (value.type !== 'button') return Object.values(value).flatMap(buttonsIn)
+  const textIn = (part: unknown) => piecesOf(part).map(shownOf).join('\n')
+  return [
+    {
+      actionId: String(value.action_id),
+      label: textIn(value.text),
+      value: typeof value.value === 'string' ? value.value : null,
+      asks: value.confirm === undefined ? null : textIn(value.confirm),
+    },
+  ]
 }
 
 /** The texts of an attachment are plain members of it. */
@@ -123,8 +149,10 @@ function shownOf({ kind, text }: Piece): string {
   return unescapeText(text.replace(MARKS, (_, mark: string) => shownMark(mark)))
 }
 
+/** [Slack, formatting text: `<!date^…|text>` is a time in the reader's zone; who cannot have that reads the text] */
 function shownMark(mark: string): string {
   const [target = '', label] = mark.split(/\|(.*)/s)
+  if (/^!date\^\d+\^[^^]+$/.test(target) && label !== undefined) return label
   const isName = /^[@#!]/.test(target)
   return isName
     ? `${target.replace(/^!/, '@').slice(0, 1)}${label ?? target.slice(1)}`

@@ -1,0 +1,165 @@
+import { AppError } from '../core/error.ts'
+import type { Queryable } from '../db/pool.ts'
+import type { Keyring } from '../security/keyring.ts'
+import type { Log } from '../telemetry/log.ts'
+import {
+  type ApprovalState,
+  findTaken,
+  type HeldRow,
+  markDone,
+  postpone,
+  takeApproval,
+} from './approval-queries.ts'
+import { sealContextOf } from './approvals.ts'
+import type { HeldCall } from './invoke.ts'
+import type { FinishedRun } from './runs.ts'
+
+const MAX_TRIES = 6
+const FIRST_RETRY_S = 2
+/** Until somebody else's run has ended. */
+const RUN_WAIT_S = 10
+
+/** What a turn that waited goes on with. */
+export interface Decided {
+  readonly approvalId: string
+  readonly tool: string
+  readonly state: Exclude<ApprovalState, 'pending'>
+  readonly decidedBy: string | null
+  /** null: it did not run. */
+  readonly run: (Pick<FinishedRun, 'id' | 'result' | 'error'> & { readonly outcome: string }) | null
+}
+
+interface CarryOutDeps {
+  readonly db: Queryable
+  readonly keyring: Pick<Keyring, 'open'>
+  readonly newToken: () => string
+  readonly runHeld: (call: HeldCall) => Promise<FinishedRun | null>
+  /** As it ended; null: it still runs, or there is none. */
+  readonly findRun: (orgId: string, id: string) => Promise<Decided['run']>
+  /**
+   * The turn that waited goes on, and what it commits commits `markDone` with it: false there is an error of this function's.
+   *
+   * @param isLastTry whether to say what came of it without asking the model once more
+   */
+  readonly goOn: (
+    orgId: string,
+    turn: unknown,
+    decided: Decided,
+    markDone: (client: Queryable) => Promise<void>,
+    isLastTry: boolean,
+  ) => Promise<void>
+  readonly carryOutAfter: (id: string, afterS: number) => void
+  readonly log: Log
+}
+
+/** It is another process's by now: what was done in the transaction is rolled back. */
+class LostError extends Error {
+  override readonly name = 'LostError'
+}
+
+/**
+ * What is left to do of an approval that was decided:
+ *
+ *   approved ─▶ its run (begun once: the run's row says so) ─▶ the turn that waited goes on, once ─▶ done
+ *   denied, expired ─────────────────────────────────────────▶ the turn goes on, once ───────────▶ done
+ *
+ * A process that dies leaves it to the next, when the lease is over. A run that had begun is never begun again: it is `unknown`
+ * when its time is over, and that is what the turn goes on with.
+ */
+export function makeCarryOut(deps: CarryOutDeps) {
+  const { db, log } = deps
+
+  async function runOf(row: HeldRow): Promise<FinishedRun | Decided['run'] | 'again'> {
+    if (row.state !== 'approved' || row.runId === null) return null
+    if (row.outcome !== null) return (await deps.findRun(row.orgId, row.runId)) ?? 'again'
+    if (row.call === null) throw new Error('an approved call has what to call')
+    const { orgId, id, runId, tool, toolId, integrationId, userId, conversationId, source } = row
+    const context = sealContextOf(orgId, id, 'call')
+    const args: Record<string, unknown> = JSON.parse(await deps.keyring.open(context, row.call))
+    const who = { orgId, userId, conversationId, source }
+    const what = { tool, toolId, integrationId, args, callHash: row.callHash }
+    return (await deps.runHeld({ ...who, ...what, approvalId: id, runId })) ?? 'again'
+  }
+
+  async function work(row: HeldRow, token: string): Promise<Decided['run']> {
+    const { orgId, id, tool, state, decidedBy } = row
+    if (state === 'pending') throw new Error('it is not decided')
+    const run = await runOf(row)
+    if (run === 'again') {
+      await again(row, token, RUN_WAIT_S)
+      return null
+    }
+    if (row.turn === null) {
+      const isDone = await markDone(db, row, token, false)
+      // A turn was attached meanwhile, which goes on.
+      if (!isDone) await again(row, token, 0)
+      return run
+    }
+    const context = sealContextOf(orgId, id, 'turn')
+    const turn: unknown = JSON.parse(await deps.keyring.open(context, row.turn))
+    const done = async (client: Queryable) => {
+      if (!(await markDone(client, row, token, true))) throw new LostError('carried out by another')
+    }
+    const decided = { approvalId: id, tool, state, decidedBy, run }
+    await deps.goOn(orgId, turn, decided, done, row.tries >= MAX_TRIES)
+    return run
+  }
+
+  async function again(row: HeldRow, token: string, afterS: number): Promise<void> {
+    await postpone(db, row.id, token, afterS)
+    deps.carryOutAfter(row.id, afterS)
+  }
+
+  async function tried(row: HeldRow, token: string): Promise<Decided['run']> {
+    const startedAt = performance.now()
+    const fields = { org_id: row.orgId, approval_id: row.id, tool: row.tool, tries: row.tries }
+    try {
+      const run = await work(row, token)
+      const durationMs = Math.round(performance.now() - startedAt)
+      const { state } = row
+      log.info(
+        { ...fields, state, run_id: run?.id, duration_ms: durationMs },
+        'approval.carried_out',
+      )
+      return run
+    } catch (error) {
+      if (error instanceof LostError) return null
+      if (isGone(error) || row.tries > MAX_TRIES) {
+        await markDone(db, row, token, row.turn !== null)
+        log.warn({ ...fields, err: error }, 'approval.given_up')
+        return null
+      }
+      const reason = error instanceof AppError ? error.message : 'an error inside Patchbay'
+      if (!(error instanceof AppError)) log.error({ ...fields, err: error }, 'approval.broke')
+      const waitS = error instanceof AppError ? (error.retryAfterS ?? 0) : 0
+      const afterS = Math.max(waitS, FIRST_RETRY_S * 3 ** (row.tries - 1))
+      await again(row, token, afterS)
+      log.info({ ...fields, reason, again_in_s: afterS }, 'approval.postponed')
+      return null
+    }
+  }
+
+  return {
+    /** For the job that names it; does nothing where it is not decided, done, or another's. */
+    async carryOut(id: string): Promise<void> {
+      const token = deps.newToken()
+      const row = await takeApproval(db, id, token)
+      if (row !== null) await tried(row, token)
+    },
+
+    /**
+     * By who has decided it and holds the lease since then.
+     *
+     * @returns its run; null where it has not ended
+     */
+    async carryOutNow(id: string, token: string): Promise<Decided['run']> {
+      const row = await findTaken(db, id, token)
+      return row === null ? null : tried(row, token)
+    },
+  }
+}
+
+/** The conversation that would go on was deleted. */
+function isGone(error: unknown): boolean {
+  return error instanceof AppError && error.code === 'NOT_FOUND'
+}
