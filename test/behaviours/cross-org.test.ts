@@ -49,6 +49,8 @@ function bodyFor({ method, path }: Operation): object | undefined {
     tools: TOOL,
     '{toolId}': { description: 'Taken' },
     execute: { args: {} },
+    import: { openapi: 'openapi: 3.1.0' },
+    '{approvalId}': { decision: 'approve' },
     turns: { content: 'hi' },
   }
   return bodies[last] ?? {}
@@ -64,6 +66,12 @@ async function furnish(org: StoryOrg): Promise<Record<string, string>> {
     `${org.path}/integrations/${org.integrationId}/tools`,
     TOOL,
   )
+  // A run that is asked for would be told as an event, later than what is compared here.
+  const { rows: runs } = await story.pool.query<{ id: string }>(
+    `insert into patchbay.tool_runs (id, org_id, tool, user_id, source, outcome, duration_ms, arguments)
+     values (patchbay.new_id(), $1, 'x.y', 'ann', 'api', 'success', 1, '{}') returning id`,
+    [org.id],
+  )
   const { body: begun } = await org.call('POST', `${org.path}/conversations`, {})
   const since = new Date(Date.now() - 60_000).toISOString()
   const { body: recovered } = await org.call('POST', `${webhook.path}/recover`, { since })
@@ -74,6 +82,7 @@ async function furnish(org: StoryOrg): Promise<Record<string, string>> {
     deliveryId: delivery.id,
     recoveryId: recovered.recovery.id,
     toolId: made.tool.id,
+    runId: runs[0]?.id ?? '',
     conversationId: begun.conversation.id,
     userId: `owner of ${org.id}`,
     name: TOOL.name,

@@ -1,30 +1,15 @@
-import { PgBoss } from 'pg-boss'
 import { afterAll, expect, test } from 'vitest'
 import { openLlm } from '../doubles/llm.ts'
-import { startPatchbay, type TestProcess, until } from '../fixtures/process.ts'
+import { until } from '../fixtures/process.ts'
 import { openReceiver } from '../fixtures/receiver.ts'
 import { installProgram, openConversation } from './inbound.ts'
 import { openStory } from './story.ts'
+import { askForSweep, startWorker } from './worker.ts'
 
 const stack = new AsyncDisposableStack()
 const llm = stack.use(await openLlm())
 const story = stack.use(await openStory({ isWorker: false, env: llm.env }))
 afterAll(() => stack.disposeAsync())
-
-async function startWorker(): Promise<TestProcess> {
-  const worker = startPatchbay('worker', { ...story.env, LOG_LEVEL: 'info' })
-  await until('the worker is up', () => worker.output().includes('service.started'))
-  return worker
-}
-
-/** What is done every minute, now. */
-async function askForSweep(): Promise<void> {
-  const connectionString = story.env.DATABASE_URL ?? ''
-  const boss = new PgBoss({ connectionString, schema: 'pgboss', supervise: false, schedule: false })
-  await boss.start()
-  await boss.send('sweep')
-  await boss.stop({ graceful: false })
-}
 
 test('a question whose worker is killed while the model thinks is answered once, by another one', async () => {
   const org = await story.addOrg()
@@ -32,7 +17,7 @@ test('a question whose worker is killed while the model thinks is answered once,
   const conversation = await openConversation(org)
   const receiver = stack.use(await openReceiver())
   await org.subscribe(receiver.url, { eventTypes: ['chat.turn.completed'], content: 'full' })
-  await using first = await startWorker()
+  await using first = await startWorker(story)
   llm.hold()
   const message = { conversationId: conversation.id, content: 'Well?', reply: true }
   expect((await program.post(message, { id: 'msg-1' })).status).toBe(202)
@@ -40,7 +25,7 @@ test('a question whose worker is killed while the model thinks is answered once,
   first.kill('SIGKILL')
   await first.exited
 
-  await using second = await startWorker()
+  await using second = await startWorker(story)
   // While the lease lasts the question is the first one's, who may only be slow: this moves time.
   const { rowCount } = await story.pool.query(
     `update patchbay.inbound_events set due_at = now() - interval '21 seconds'
@@ -48,7 +33,7 @@ test('a question whose worker is killed while the model thinks is answered once,
     [program.id],
   )
   expect(rowCount).toBe(1)
-  await askForSweep()
+  await askForSweep(story)
   await until('the model thinks again', () => llm.asked.length === 2)
   llm.release()
   await until('the answer has left', () => receiver.requests.length > 0)
@@ -70,7 +55,7 @@ test('a question that was cut off every time is given up', async () => {
   const org = await story.addOrg()
   const program = await installProgram(story, org)
   const conversation = await openConversation(org)
-  await using _worker = await startWorker()
+  await using _worker = await startWorker(story)
   llm.hold()
   const asked = llm.asked.length
   await program.post({ conversationId: conversation.id, content: 'Heavy?', reply: true })
@@ -81,7 +66,7 @@ test('a question that was cut off every time is given up', async () => {
      where integration_id = $1`,
     [program.id],
   )
-  await askForSweep()
+  await askForSweep(story)
   const stateOf = async () => {
     const { rows } = await story.pool.query(
       'select state, last_error, payload from patchbay.inbound_events where integration_id = $1',

@@ -8,7 +8,7 @@ import { expect, test } from 'vitest'
 const run = promisify(execFile)
 const root = join(import.meta.dirname, '../..')
 
-test('the quickstart shows a turn, its signed webhooks, a retry, the history and what was missed, and exits 0', async () => {
+test('the quickstart shows a turn, its signed webhooks, a retry, the history, what was missed and a tool that waits, and exits 0', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'patchbay-quickstart-'))
   try {
     const { stdout } = await run(process.execPath, [join(root, 'scripts/quickstart.ts')], {
@@ -23,12 +23,15 @@ test('the quickstart shows a turn, its signed webhooks, a retry, the history and
     expect(stdout).toMatch(
       /verdict +created_later\n +reason +The subscription was created after the event, at /,
     )
+    expect(stdout).toContain('waits until a person approves it')
+    expect(stdout).toMatch(/was approved by quickstart.*"isOpen":true/s)
+    expect(stdout).toMatch(/door\.open +│ chat +│ quickstart │ success/)
     // The history stays: the operator's command finds it in the stopped installation.
-    const sql = `select count(*) as n from patchbay.webhook_deliveries where status = 'delivered'`
+    const sql = `select count(*) as n from patchbay.webhook_deliveries where status = 'delivered' and event_type = 'tool.exec.success'`
     const rows = await run(process.execPath, [join(root, 'scripts/sql.ts'), sql], {
       env: { PATH: process.env.PATH ?? '', PATCHBAY_DIR: join(dir, 'state') },
     })
-    expect(rows.stdout).toMatch(/^n\n─\n4\n\(1 row\)/)
+    expect(rows.stdout).toMatch(/^n\n─\n2\n\(1 row\)/)
   } finally {
     await rm(dir, { recursive: true, force: true })
   }
