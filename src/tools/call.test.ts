@@ -375,6 +375,8 @@ describe('a credential', () => {
     const run = await call({ config: echo, invocation: { args: { note: 'tok-very-secret' } } })
     expect(JSON.stringify(run)).toContain('[secret]')
     expect(JSON.stringify(run)).not.toMatch(/tok-very-secret|987654/)
+    // Nor what proves the call.
+    expect(JSON.stringify([run.result, run.error])).not.toMatch(/token-for-|v1,|[0-9a-f]{64}/)
     expect(run.arguments).toEqual({ note: '[secret]' })
   })
 

@@ -91,9 +91,8 @@ export function makeCall(deps: CallDeps) {
       return unsent(failed('error', 'its integration is disabled'), marked, null)
     }
     const at = tool.httpConfig === null ? mcpHostOf(host) : hostOf(tool.httpConfig)
-    const secrets = secretsIn(tool.argsSchema, args)
-    const redact = makeRedact([...secretsOf(host, tool.httpConfig), ...secrets])
-    const shown = redact.json(marked)
+    const secrets = [...secretsOf(host, tool.httpConfig), ...secretsIn(tool.argsSchema, args)]
+    const shown = makeRedact(secrets).json(marked)
     const prepared =
       tool.httpConfig === null
         ? null
@@ -110,7 +109,7 @@ export function makeCall(deps: CallDeps) {
       const called =
         prepared === null
           ? await callOnServer(deps, tool, host, invocation, run.id)
-          : await send(deps, prepared, tool, invocation, run.id, redact)
+          : await send(deps, prepared, tool, invocation, run.id, secrets)
       health = called.health
       const result = hideMarked(tool.outputSchema ?? {}, called.result.result)
       const { attempts, exchange } = called
@@ -152,13 +151,14 @@ async function send(
   tool: External,
   { orgId, userId, conversationId }: CheckedInvocation,
   runId: string,
-  redact: Redact,
+  secrets: readonly string[],
 ) {
   const audience = new URL(url).origin
   const context = { orgId, userId, conversationId, tool: tool.name, runId, audience }
   const sent = await deps.sendCall({ ...call, contextToken: await deps.contextToken(context) })
   const { method, body } = call
   const { headers } = sent
+  const redact = makeRedact([...secrets, ...proofsIn(headers)])
   const answer = sent.answer.kind === 'answer' ? sent.answer : null
   return {
     result: toCallResult(sent.answer, redact),
@@ -166,6 +166,15 @@ async function send(
     attempts: sent.attempts,
     exchange: { method, url, headers, body, answer, redact },
   }
+}
+
+const PROOFS = new Set(['x-ai-chat-context', 'x-ai-chat-signature', 'webhook-signature'])
+
+/** What makes the endpoint believe the call: who reads its answer could make the same call past Patchbay. */
+function proofsIn(headers: readonly string[]): string[] {
+  return headers.flatMap((value, at) =>
+    at % 2 === 1 && PROOFS.has((headers[at - 1] ?? '').toLowerCase()) ? value.split(' ') : [],
+  )
 }
 
 function prepare(
