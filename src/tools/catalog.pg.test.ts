@@ -114,11 +114,13 @@ test('a built-in tool is found by both of its names', async () => {
   }
 })
 
-test('where one tool’s name is another’s wire name, the name goes first', async () => {
+test('where one tool’s name is another’s wire name, what models are given is meant', async () => {
   await define('a.b', 'a_b')
   await define('a_b', 'a_b_123456')
-  expect(await catalog.find(orgId, 'a_b')).toMatchObject({ name: 'a_b' })
+  await define('clock_now', 'clock_now_123456')
+  expect(await catalog.find(orgId, 'a_b')).toMatchObject({ name: 'a.b' })
   expect(await catalog.find(orgId, 'a.b')).toMatchObject({ name: 'a.b' })
   expect(await catalog.find(orgId, 'A_B')).toMatchObject({ name: 'a_b' })
+  expect(await catalog.find(orgId, 'clock_now')).toMatchObject({ kind: 'builtin' })
   expect(await catalog.find(orgId, 'a_b_123456')).toMatchObject({ name: 'a_b' })
 })

@@ -159,7 +159,8 @@ export function makeCatalog({ inOrg, readInOrg, builtins, whenStale }: CatalogDe
 
     /**
      * By name or wire name; null where the org has no such tool that is enabled. One tool's name may be another's wire name
-     * (`a_b` beside `a.b`): the name as it is written goes first, then the wire name, then a name that differs in case.
+     * (`a_b` beside `a.b`): the wire name goes first, because it is what models are given, then the name as it is written,
+     * then one that differs in case.
      */
     async find(orgId: string, wanted: string): Promise<RunnableTool | null> {
       if (!TOOL_NAME.test(wanted)) return null
@@ -201,7 +202,7 @@ function toRunnable({ wireName: _, httpConfig, ...tool }: NamedRow) {
 const NO_MATCH = 3
 
 function rankOf(tool: { readonly name: string; readonly wireName: string }, wanted: string) {
-  if (tool.name === wanted) return 0
-  if (tool.wireName === wanted) return 1
+  if (tool.wireName === wanted) return 0
+  if (tool.name === wanted) return 1
   return tool.name.toLowerCase() === wanted.toLowerCase() ? 2 : NO_MATCH
 }
