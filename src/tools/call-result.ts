@@ -5,6 +5,8 @@ import type { EgressResult } from '../egress/exchange.ts'
 /** Of an answer's body; the rest is not read. */
 export const MAX_RESULT_BYTES = 262_144
 const MAX_ERROR_SNIPPET = 300
+/** What a result ends with of which the rest was not read. */
+export const CUT_MARK = `\n[cut: the result is over ${MAX_RESULT_BYTES} bytes]`
 
 /** What came of a call. */
 export interface CallResult {
@@ -54,7 +56,7 @@ function toAnswerResult(answer: EndpointAnswer, redact: Redact): CallResult {
 /** JSON where the endpoint says so or says nothing, and it is; text otherwise. A result that was cut says so. */
 function parseResult(answer: EndpointAnswer, text: string, redact: Redact): unknown {
   if (answer.isCut) {
-    return `${redact.cutText(text)}\n[cut: the result is over ${MAX_RESULT_BYTES} bytes]`
+    return redact.cutText(text) + CUT_MARK
   }
   const type = headerOf(answer, 'content-type')
   if (text === '') return null

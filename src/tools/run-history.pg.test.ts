@@ -4,6 +4,7 @@ import { openTestDatabase, type TestDatabase } from '../../test/fixtures/databas
 import { encodeCursor, type Page } from '../core/cursor.ts'
 import { makeNewId } from '../core/id.ts'
 import { toolRuns } from '../db/tool-tables.ts'
+import { CUT_MARK } from './call-result.ts'
 import { makeRunHistory, type RunFilter } from './run-history.ts'
 
 let database: TestDatabase
@@ -164,6 +165,11 @@ describe('one run', () => {
     const text = '{"long":"ä… [cut: 80011 bytes in all]'
     const id = await add({ result: text })
     expect(await history.get(orgId, id)).toMatchObject({ result: text, resultIsCut: true })
+  })
+
+  test('of which not all was read says so, too', async () => {
+    const id = await add({ result: JSON.stringify(`[1,2${CUT_MARK}`) })
+    expect(await history.get(orgId, id)).toMatchObject({ resultIsCut: true })
   })
 
   test('that gave nothing, or nothing yet, has no result', async () => {

@@ -2,6 +2,7 @@ import { type Page, toPage } from '../core/cursor.ts'
 import { notFound } from '../core/error.ts'
 import { timeOfId } from '../core/id.ts'
 import type { SendInOrg } from '../db/tenants.ts'
+import { CUT_MARK } from './call-result.ts'
 
 /** As they stand in the table: a run is `running` until it has ended, `unknown` where nobody can say how. */
 export const RUN_OUTCOMES = [
@@ -130,11 +131,12 @@ function toView({ finishedAt, ...row }: RunRow): RunView {
   return { ...row, startedAt, finishedAt: finishedAt?.toISOString() ?? null }
 }
 
-/** What was kept whole is JSON; a mark where something was cut makes it none. */
+/** What was kept whole is JSON; a mark where something was cut makes it none, or was part of it from the start. */
 function readResult(text: string | null): { result: unknown; resultIsCut: boolean } {
   if (text === null) return { result: null, resultIsCut: false }
   try {
-    return { result: JSON.parse(text), resultIsCut: false }
+    const result: unknown = JSON.parse(text)
+    return { result, resultIsCut: typeof result === 'string' && result.endsWith(CUT_MARK) }
   } catch {
     return { result: text, resultIsCut: true }
   }
