@@ -25,7 +25,7 @@ interface Decided {
   readonly tool: string
   readonly state: 'approved' | 'denied' | 'expired'
   readonly decidedBy: string | null
-  readonly run: Pick<TurnRun, 'outcome' | 'result' | 'error'> | null
+  readonly run: Pick<TurnRun, 'id' | 'outcome' | 'result' | 'error'> | null
 }
 
 /** How the answer of a turn that came from an app gets back there. */
@@ -68,7 +68,11 @@ export function makeGoOn({ turn, messageText, wayBack, wake, signal }: GoOnDeps)
       content: (await messageText(orgId, userMessageId)) ?? '',
       saidId: userMessageId,
       signal: AbortSignal.any([signal, AbortSignal.timeout(TURN_TIMEOUT_MS)]),
-      goesOnWith: { note: noteOf(decided), answer: isLastTry ? plainAnswer(decided) : null },
+      goesOnWith: {
+        note: noteOf(decided),
+        answer: isLastTry ? plainAnswer(decided) : null,
+        runId: decided.run?.id ?? null,
+      },
       origin: origin ?? undefined,
       alongWith: async (_, client, committed) => {
         await markDone(client)
@@ -100,7 +104,7 @@ function whatHappened({ tool, state, decidedBy, run }: Decided): string {
   }
 }
 
-const NO_RUN = { id: '', tool: '', durationMs: 0 }
+const NO_RUN = { tool: '', durationMs: 0 }
 
 /** What is said where no model could be had for it. */
 function plainAnswer(decided: Decided): string {

@@ -62,10 +62,12 @@ export interface TurnInput {
   /** The user's message, where it stands in the conversation already. */
   readonly saidId?: string | undefined
   /**
-   * The turn goes on with this: what became of a call that it waited for. `saidId` is what was said first. The model answers,
-   * or, where it does not any more, `answer` is what is said.
+   * The turn goes on with this: what became of a call that it waited for, and its run, if there was one. `saidId` is what was
+   * said first. The model answers, or, where it does not any more, `answer` is what is said.
    */
-  readonly goesOnWith?: { readonly note: string; readonly answer: string | null } | undefined
+  readonly goesOnWith?:
+    | { readonly note: string; readonly answer: string | null; readonly runId: string | null }
+    | undefined
   /** What commits or rolls back with the turn. */
   readonly alongWith?: (tx: DbTx, client: Queryable, turn: CommittedTurn) => Promise<void>
   /** For those who watch the turn while it runs. */
@@ -162,6 +164,7 @@ async function commit(
   const { orgId, userId, conversationId, content, origin } = input
   const userMessageId = input.saidId ?? deps.newId()
   const assistantMessageId = deps.newId()
+  const waitedFor = typeof input.goesOnWith?.runId === 'string' ? [input.goesOnWith.runId] : []
   const wait = await deps.prepareWait(
     orgId,
     waiting.map(({ approvalId }) => approvalId),
@@ -182,7 +185,7 @@ async function commit(
         assistantMessageId,
         userMessageId,
         model: deps.model.name,
-        toolRunIds: runs.map((run) => run.id),
+        toolRunIds: [...waitedFor, ...runs.map((run) => run.id)],
         ...(origin === undefined
           ? {}
           : { via: { integrationId: origin.integrationId, user: origin.user } }),

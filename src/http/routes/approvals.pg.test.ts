@@ -304,6 +304,11 @@ describe('a turn of the chat', () => {
       'tool.exec.success',
       'chat.turn.completed',
     ])
+    const [first, decided, second] = (await events()).flatMap(({ type, data }) =>
+      type === 'tool.approval.requested' || type === 'tool.exec.success' ? [] : [data],
+    )
+    expect(first.toolRunIds).toEqual([])
+    expect(second.toolRunIds).toEqual([decided.runId])
   })
 
   test('goes on when it is denied, and when nobody decides in time', async () => {
