@@ -236,10 +236,10 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
   }
 }
 
-const NOT_BY_HAND =
+export const NOT_BY_HAND =
   'The tools of an MCP server are read from it: POST …/tools/refresh reads them now. For tools of your own make an integration of generic-webhook.'
 
-function isOfServer({ providerKey }: ToolHost): boolean {
+export function isOfServer({ providerKey }: ToolHost): boolean {
   return providerKey === 'mcp'
 }
 

@@ -147,6 +147,7 @@ paths:
     ['a number', { openapi: 5 }, 'openapi'],
     ['half a document', { openapi: '{"openapi":' }, 'openapi'],
     ['a document of nothing', { openapi: {} }, 'openapi'],
+    ['a document without paths', { openapi: { ...pets(), paths: null } }, 'openapi'],
     ['a base of no scheme', { openapi: pets(), baseUrl: 'api.example.com' }, 'baseUrl'],
     ['a private base', { openapi: pets(), baseUrl: 'http://10.0.0.1/' }, 'baseUrl'],
     [

@@ -44,6 +44,8 @@ export function readDocument(given: unknown): ReadDocument | RefusedDocument {
   if (version === null) {
     return refused('must say which version it is of: swagger "2.0", or openapi "3.…"')
   }
+  // Of a file that is cut, or of something else, every tool would be gone.
+  if (!isNode(memberOf(parsed, 'paths'))) return refused('has no paths: there is nothing to import')
   const hash = createHash('sha256').update(text).digest('hex')
   const document = upgraded(JSON.parse(text), version)
   if (document.kind === 'refused') return document
