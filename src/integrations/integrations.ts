@@ -367,9 +367,9 @@ function isSignedByOurs({ inboundSecret }: Provider): boolean {
   return inboundSecret === 'ours'
 }
 
-/** Whether its tools are HTTP requests of ours, which we sign. */
+/** Whether its tools are HTTP requests of ours, which we sign; those of an MCP server are called as its protocol says. */
 function hasSignedTools({ manifest }: Provider): boolean {
-  return manifest.supportsExternalTools
+  return manifest.supportsExternalTools && manifest.key !== 'mcp'
 }
 
 function isAskedAnew({ config, credentials, isEnabled }: IntegrationChange): boolean {

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import { echoTool, openMcp } from '../../../test/doubles/mcp.ts'
 import { openTestApi } from '../../../test/fixtures/api.ts'
+import { pets } from '../../../test/fixtures/import-org.ts'
 import { makeMcpInstalls } from '../../../test/fixtures/mcp-installs.ts'
 
 const api = await openTestApi()
@@ -101,6 +102,11 @@ describe('what cannot be', () => {
     const refused = await api.call('POST', `${mine.path}/tools`, { token: mine.token, json })
     expect(refused).toMatchObject({ status: 422 })
     expect(refused.body.detail).toContain('tools/refresh')
+    const imported = await api.call('POST', `${mine.path}/tools/import`, {
+      token: mine.token,
+      json: { openapi: pets(), dryRun: true },
+    })
+    expect(imported).toMatchObject({ status: 422, body: { detail: refused.body.detail } })
     await refresh(mine)
     expect(await patchTool(mine, 'git_hub.say', { httpConfig })).toMatchObject({
       status: 400,
@@ -124,6 +130,16 @@ describe('what cannot be', () => {
     expect(refused).toMatchObject({ status: 502 })
     expect(refused.body.detail).toContain('has no credentials.token')
     expect(server.requests.length).toBe(before)
+  })
+
+  test('a secret for signatures that nobody sends', async () => {
+    const { org, token, path } = await install()
+    const json = { providerKey: 'mcp', name: 'x', config: { url: server.url } }
+    const { body } = await api.call('POST', `${org}/integrations`, { token, json })
+    expect(body).not.toHaveProperty('toolSecret')
+    expect(await api.call('POST', `${path}/rotate-tool-secret`, { token, json: {} })).toMatchObject(
+      { status: 422 },
+    )
   })
 
   test('a webhook to a server of tools', async () => {
