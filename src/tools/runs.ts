@@ -24,7 +24,7 @@ export interface RunStart {
   readonly tool: string
   readonly toolId: string | null
   readonly integrationId: string | null
-  /** That is called; null: a built-in tool, or one of an MCP server. */
+  /** That is called; null: a built-in tool, or it is not known any more. */
   readonly host: string | null
   readonly approvalId: string | null
   /** As they may be kept. */

@@ -2,7 +2,6 @@ import type { Actor } from '../core/actor.ts'
 import type { Called, CallRun, CheckedInvocation } from './call.ts'
 import type { RunnableTool } from './catalog.ts'
 import type { ExternalTool } from './definitions.ts'
-import { hostOf } from './http-config.ts'
 import { checkArgs, type InvokeDeps } from './invoke.ts'
 import { type FinishedRun, type RunStart, startSeconds } from './runs.ts'
 import { type ShownExchange, showExchange } from './show-exchange.ts'
@@ -58,10 +57,10 @@ export function makeTryTool({ find, validate, limited, call, runs, newId }: TryD
       const startedAt = performance.now()
       const id = newId()
       const who = { userId: by.principalId, conversationId: null, source: 'api' }
-      const host = httpConfig === null ? null : hostOf(httpConfig)
-      const start = { id, ...what, ...who, host, approvalId: null }
-      const begin = (shown: unknown) =>
-        runs.begin({ ...start, arguments: shown, mayTakeS: startSeconds(httpConfig) })
+      const start = { id, ...what, ...who, approvalId: null }
+      const mayTakeS = startSeconds(httpConfig)
+      const begin = (shown: unknown, host: string | null) =>
+        runs.begin({ ...start, arguments: shown, host, mayTakeS })
       const invocation = { orgId, ...who, name, args, traceparent, signal, isTest: true }
       const called = await call({ ...tool, kind: 'external' }, invocation, { id, begin })
       const { exchange, ...came } = called

@@ -15,10 +15,7 @@ const run = z
     tool: z.string(),
     toolId: uuid.nullable(),
     integrationId: uuid.nullable(),
-    host: z
-      .string()
-      .nullable()
-      .openapi({ description: 'That was called; null: a built-in tool, or one of an MCP server' }),
+    host: z.string().nullable().openapi({ description: 'That was called; null: a built-in tool' }),
     source: z.string().openapi({ description: 'chat, api, mcp, or the app, like slack' }),
     userId: z.string(),
     conversationId: z.string().nullable(),

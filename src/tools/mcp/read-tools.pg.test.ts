@@ -47,19 +47,23 @@ test('what a server offers is listed, prefixed, asks, and is run there', async (
     json: { args: { text: 'hello t-very-secret' } },
   })
   expect(ran).toMatchObject({ status: 200, body: { result: '{"text":"hello [secret]"}' } })
-  const { rows } = await api.database.pool.query(
-    'select tool, outcome, integration_id, arguments from patchbay.tool_runs where id = $1',
-    [ran.body.runId],
-  )
-  expect(rows).toEqual([
-    {
-      tool: 'git_hub.a_b',
-      outcome: 'success',
-      integration_id: mine.id,
-      arguments: { text: 'hello [secret]' },
-    },
-  ])
   expect(server.requests.at(-1)?.headers['idempotency-key']).toBe(ran.body.runId)
+  const [tool] = await toolsOf(mine)
+  const json = { args: { text: 'hello t-very-secret' } }
+  const path = `${mine.path}/tools/${tool.id}/test`
+  const tried = await api.call('POST', path, { token: mine.token, json })
+  const { rows } = await api.database.pool.query(
+    'select tool, outcome, integration_id, host, arguments from patchbay.tool_runs where id = any ($1)',
+    [[ran.body.runId, tried.body.runId]],
+  )
+  const run = {
+    tool: 'git_hub.a_b',
+    outcome: 'success',
+    integration_id: mine.id,
+    host: new URL(server.url).host,
+    arguments: { text: 'hello [secret]' },
+  }
+  expect(rows).toEqual([run, run])
 })
 
 test('a reading says what is different, and who asked is in the audit log', async () => {
