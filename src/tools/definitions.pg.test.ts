@@ -231,6 +231,17 @@ describe('a definition that can never work', () => {
       'argsSchema',
     ],
     ['a schema that is none', { argsSchema: { type: 'object', required: 1 } }, 'argsSchema'],
+    ['a schema of results that is none', { outputSchema: { type: 5 } }, 'outputSchema'],
+    [
+      'a schema of results that is elsewhere',
+      { outputSchema: { type: 'object', $ref: 'https://example.com/x.json' } },
+      'outputSchema',
+    ],
+    [
+      'a schema of results that is too large',
+      { outputSchema: { type: 'object', description: 'x'.repeat(65_536) } },
+      'outputSchema',
+    ],
     [
       'a private URL',
       { httpConfig: { method: 'GET', url: 'https://private.example.com' } },
@@ -297,10 +308,14 @@ describe('an org', () => {
   test('has schemas of so many bytes together', async () => {
     const description = 'x'.repeat(40_000)
     const argsSchema = { type: 'object', description }
-    for (const name of ['one', 'two']) await create({ name, argsSchema })
+    await create({ name: 'one', argsSchema })
+    await create({ name: 'two', outputSchema: argsSchema })
     const { id } = await create({ name: 'three' })
-    const change = definitions.update(orgId, integrationId, id, { argsSchema }, actor())
-    await expect(change).rejects.toMatchObject({ code: 'UNPROCESSABLE' })
+    for (const change of [{ argsSchema }, { outputSchema: argsSchema }]) {
+      await expect(
+        definitions.update(orgId, integrationId, id, change, actor()),
+      ).rejects.toMatchObject({ code: 'UNPROCESSABLE' })
+    }
     await expect(create({ name: 'four', argsSchema })).rejects.toMatchObject({
       code: 'UNPROCESSABLE',
     })

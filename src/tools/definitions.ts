@@ -14,7 +14,7 @@ import {
   parseHttpConfig,
 } from './http-config.ts'
 import type { ToolRateLimit } from './rate-limit.ts'
-import { assertSafeSchema } from './schema-rules.ts'
+import { assertSafeSchema, schemaProblem } from './schema-rules.ts'
 import { isStorable } from './storable.ts'
 import { freeWireName, takeNames } from './tool-names.ts'
 import { countTools, roomProblem } from './tool-room.ts'
@@ -127,6 +127,9 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
       throw invalidField('description', `must have 1 to ${MAX_DESCRIPTION_LENGTH} characters`)
     }
     if (input.argsSchema !== undefined) assertSafeSchema(input.argsSchema, deps.compile)
+    const { outputSchema = null } = input
+    const problem = outputSchema === null ? null : schemaProblem(outputSchema, deps.compile)
+    if (problem !== null) throw invalidField('outputSchema', problem)
     if (input.httpConfig !== undefined) {
       const known = {
         credentials: Object.keys(host.credentials),
@@ -214,7 +217,9 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
           .where(and(ofIntegration(orgId, integrationId), eq(tools.id, id)))
           .returning()
         if (row === undefined) throw notFound('tool')
-        if (change.argsSchema !== undefined) await assertRoom(tx, orgId)
+        if (change.argsSchema !== undefined || change.outputSchema !== undefined) {
+          await assertRoom(tx, orgId)
+        }
         const { isEnabled } = change
         const changed = Object.keys(columns)
         const detail = { changed, isEnabled, ...callsChange(before, row) }

@@ -249,6 +249,11 @@ function giveWireNames(
   })
 }
 
+/** In one value, to be measured together. */
+function schemasOf({ argsSchema, outputSchema }: Pick<StoredTool, 'argsSchema' | 'outputSchema'>) {
+  return outputSchema === null ? argsSchema : [argsSchema, outputSchema]
+}
+
 /** What there is no room for is skipped, the first ones go first. */
 async function withinRoom(
   tx: DbTx,
@@ -257,9 +262,9 @@ async function withinRoom(
   maxTools: number,
 ): Promise<Decided[]> {
   const growth = steps.map((step) => {
-    if (step.kind === 'add') return { count: 1, before: {}, after: step.tool.argsSchema }
+    if (step.kind === 'add') return { count: 1, before: {}, after: schemasOf(step.tool) }
     if (step.kind !== 'change') return null
-    return { count: 0, before: step.stored.argsSchema, after: step.merged.tool.argsSchema }
+    return { count: 0, before: schemasOf(step.stored), after: schemasOf(step.merged.tool) }
   })
   const schemas = growth.flatMap((one) => (one === null ? [] : [one.before, one.after]))
   const sizes = (await storedSizes(tx, schemas)).values()

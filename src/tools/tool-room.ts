@@ -6,13 +6,14 @@ const SCHEMA_BYTES_PER_TOOL = 8192
 
 export interface ToolCount {
   readonly count: number
-  /** Of the schemas of their arguments. */
+  /** Of the schemas of their arguments and results. */
   readonly bytes: number
 }
 
 /** After `takeNames`, which lets one at a time count. */
 export async function countTools(tx: DbTx, orgId: string): Promise<ToolCount> {
-  const bytes = sql<number>`coalesce(sum(octet_length(${tools.argsSchema}::text)), 0)::int`
+  const ofOne = sql`octet_length(${tools.argsSchema}::text) + coalesce(octet_length(${tools.outputSchema}::text), 0)`
+  const bytes = sql<number>`coalesce(sum(${ofOne}), 0)::int`
   const [sum] = await tx.select({ count: count(), bytes }).from(tools).where(eq(tools.orgId, orgId))
   return sum ?? { count: 0, bytes: 0 }
 }
