@@ -259,7 +259,7 @@ export const settings = z.object({
   PUBLIC_URL: publicUrl
     .optional()
     .describe(
-      'Where apps and browsers reach this API, like `https://patchbay.example.com`: needed to install Slack.',
+      'Where apps, browsers and MCP clients reach this API, like `https://patchbay.example.com`: needed to install Slack. Also who signs the context tokens of tools.',
     ),
   SLACK_CLIENT_ID: z
     .string()
