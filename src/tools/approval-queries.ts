@@ -290,11 +290,12 @@ export async function findTaken(
 
 const DONE = `
 update patchbay.tool_approvals as a
-set is_done = true, call = null, turn = null, lease_token = null
+set is_done = true, call = null, turn = null, lease_token = null, lease_until = now()
 where a.org_id = $1 and a.id = $2 and a.lease_token = $3 and (a.turn is not null) = $4`
 
 /**
- * Nothing is left to do of it, where it still is this process's.
+ * Nothing is left to do of it, where it still is this process's. It is nobody's then, so that a turn that is attached later goes
+ * on at once.
  *
  * @param withTurn whether its turn has gone on; one that was attached meanwhile has not
  */
