@@ -29,6 +29,7 @@ export function makeApprovalWork(
       jobs.wake()
       return run
     },
+    giveUpHeld: invoke.giveUpHeld,
     findRun: runs.find,
     goOn: makeGoOn({
       turn,

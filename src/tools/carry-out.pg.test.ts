@@ -13,7 +13,7 @@ import type { Keyring } from '../security/keyring.ts'
 import { makeLog } from '../telemetry/log.ts'
 import { makeApprovals } from './approvals.ts'
 import { type Decided, makeCarryOut } from './carry-out.ts'
-import type { ExternalTool, HeldCall, RunAnswer } from './invoke.ts'
+import { type ExternalTool, type HeldCall, makeInvoke, type RunAnswer } from './invoke.ts'
 import { type FinishedRun, makeRuns } from './runs.ts'
 
 const newId = makeNewId({ nowMs: Date.now, randomBytes })
@@ -74,12 +74,25 @@ async function ran(call: HeldCall): Promise<FinishedRun> {
   return { ...ended, durationMs: 1, attempts: 1 }
 }
 
+const { giveUpHeld } = makeInvoke({
+  find: async () => null,
+  findById: async () => tool,
+  names: async () => [],
+  validate: () => [],
+  call: () => Promise.reject(new Error('not called here')),
+  hold: () => Promise.reject(new Error('not held here')),
+  runs: { begin: (run) => runs().begin(run), end: (run, by) => runs().end(run, by) },
+  limited: (_, work) => work(),
+  newId,
+})
+
 const carryOut = (runHeld: (call: HeldCall) => Promise<FinishedRun | null> = ran) =>
   makeCarryOut({
     db: database.pool,
     keyring,
     newToken: randomUUID,
     runHeld,
+    giveUpHeld,
     findRun: runs().find,
     goOn: async (org, turn, decided, markDone, isLastTry) => {
       await database.inOrg(org, (_, client) => markDone(client))
@@ -119,5 +132,48 @@ describe('a turn that commits after its call was decided', () => {
     await attach(approvalId)
     await carryOut().carryOut(approvalId)
     expect(wentOn).toMatchObject([{ turn: { said: 'hi' }, decided: { approvalId } }])
+  })
+})
+
+describe('an approved call that cannot be run', () => {
+  const busy = () => Promise.reject(new AppError('RATE_LIMITED', 'its rate is used up'))
+
+  async function tryOften(id: string, runHeld = busy): Promise<void> {
+    for (let tries = 0; tries < 6; tries += 1) {
+      await carryOut(runHeld).carryOut(id)
+      // The wait until the next try is over.
+      await database.pool.query(
+        'update patchbay.tool_approvals set lease_until = now() where id = $1',
+        [id],
+      )
+    }
+  }
+
+  test.each([
+    ['its limits let no try through', busy, 'it could not be run: its rate is used up'],
+    [
+      'what was asked for does not open any more',
+      () => Promise.reject(new Error('no such data key')),
+      'it could not be run: an error inside Patchbay',
+    ],
+  ])('has a run that says so, and its turn goes on with that: %s', async (_, runHeld, error) => {
+    const { approvalId } = await hold()
+    await attach(approvalId)
+    const { runId } = await approvals().decide(orgId, approvalId, 'approve', actor())
+    await tryOften(approvalId, runHeld)
+    expect(await runs().find(orgId, runId ?? '')).toMatchObject({ outcome: 'error', error })
+    expect(wentOn).toMatchObject([
+      { isLastTry: true, decided: { state: 'approved', run: { outcome: 'error', error } } },
+    ])
+    expect(await approvals().get(orgId, approvalId)).toMatchObject({ outcome: 'error' })
+  })
+
+  test('is answered with that run, and can be asked for again', async () => {
+    const { approvalId } = await hold({ source: 'api' })
+    await approvals().decide(orgId, approvalId, 'approve', actor())
+    await tryOften(approvalId)
+    const ask = () => approvals().hold(tool, call({ source: 'api' }))
+    expect(await ask()).toMatchObject({ kind: 'ran', run: { outcome: 'error' } })
+    expect(waitingOf(await ask()).approvalId).not.toBe(approvalId)
   })
 })

@@ -11,7 +11,7 @@ import {
   takeApproval,
 } from './approval-queries.ts'
 import { sealContextOf } from './approvals.ts'
-import type { HeldCall } from './invoke.ts'
+import type { HeldCall, HeldRun } from './invoke.ts'
 import type { FinishedRun } from './runs.ts'
 
 const MAX_TRIES = 6
@@ -34,6 +34,8 @@ interface CarryOutDeps {
   readonly keyring: Pick<Keyring, 'open'>
   readonly newToken: () => string
   readonly runHeld: (call: HeldCall) => Promise<FinishedRun | null>
+  /** Writes down that it could not be run, and why. null: it has begun after all. */
+  readonly giveUpHeld: (run: HeldRun, problem: string) => Promise<FinishedRun | null>
   /** As it ended; null: it still runs, or there is none. */
   readonly findRun: (orgId: string, id: string) => Promise<Decided['run']>
   /**
@@ -64,7 +66,7 @@ class LostError extends Error {
  *   denied, expired ─────────────────────────────────────────▶ the turn goes on, once ───────────▶ done
  *
  * A process that dies leaves it to the next, when the lease is over. A run that had begun is never begun again: it is `unknown`
- * when its time is over, and that is what the turn goes on with.
+ * when its time is over, and that is what the turn goes on with. A call that cannot be run in six tries has a run that says why.
  */
 export function makeCarryOut(deps: CarryOutDeps) {
   const { db, log } = deps
@@ -72,22 +74,32 @@ export function makeCarryOut(deps: CarryOutDeps) {
   async function runOf(row: HeldRow): Promise<FinishedRun | Decided['run'] | 'again'> {
     if (row.state !== 'approved' || row.runId === null) return null
     if (row.outcome !== null) return (await deps.findRun(row.orgId, row.runId)) ?? 'again'
-    if (row.call === null) throw new Error('an approved call has what to call')
     const { orgId, id, runId, tool, toolId, integrationId, userId, conversationId, source } = row
-    const context = sealContextOf(orgId, id, 'call')
-    const args: Record<string, unknown> = JSON.parse(await deps.keyring.open(context, row.call))
     const who = { orgId, userId, conversationId, source }
-    const what = { tool, toolId, integrationId, args, callHash: row.callHash }
-    return (await deps.runHeld({ ...who, ...what, approvalId: id, runId })) ?? 'again'
+    const held = { ...who, tool, toolId, integrationId, approvalId: id, runId }
+    try {
+      const { callHash } = row
+      return (await deps.runHeld({ ...held, args: await argsOf(row), callHash })) ?? 'again'
+    } catch (error) {
+      if (row.tries < MAX_TRIES) throw error
+      if (!(error instanceof AppError))
+        log.error({ ...fieldsOf(row), err: error }, 'approval.broke')
+      return (await deps.giveUpHeld(held, `it could not be run: ${reasonOf(error)}`)) ?? 'again'
+    }
   }
 
-  async function work(row: HeldRow, token: string): Promise<Decided['run']> {
+  async function argsOf({ orgId, id, call }: HeldRow): Promise<Record<string, unknown>> {
+    if (call === null) throw new Error('an approved call has what to call')
+    return JSON.parse(await deps.keyring.open(sealContextOf(orgId, id, 'call'), call))
+  }
+
+  async function work(row: HeldRow, token: string): Promise<Decided['run'] | 'again'> {
     const { orgId, id, tool, state, decidedBy } = row
     if (state === 'pending') throw new Error('it is not decided')
     const run = await runOf(row)
     if (run === 'again') {
       await again(row, token, RUN_WAIT_S)
-      return null
+      return 'again'
     }
     if (row.turn === null) {
       const isDone = await markDone(db, row, token, false)
@@ -112,9 +124,13 @@ export function makeCarryOut(deps: CarryOutDeps) {
 
   async function tried(row: HeldRow, token: string): Promise<Decided['run']> {
     const startedAt = performance.now()
-    const fields = { org_id: row.orgId, approval_id: row.id, tool: row.tool, tries: row.tries }
+    const fields = fieldsOf(row)
     try {
       const run = await work(row, token)
+      if (run === 'again') {
+        log.info({ ...fields, reason: 'it runs', again_in_s: RUN_WAIT_S }, 'approval.postponed')
+        return null
+      }
       const durationMs = Math.round(performance.now() - startedAt)
       const { state } = row
       log.info(
@@ -129,7 +145,7 @@ export function makeCarryOut(deps: CarryOutDeps) {
         log.warn({ ...fields, err: error }, 'approval.given_up')
         return null
       }
-      const reason = error instanceof AppError ? error.message : 'an error inside Patchbay'
+      const reason = reasonOf(error)
       if (!(error instanceof AppError)) log.error({ ...fields, err: error }, 'approval.broke')
       const waitS = error instanceof AppError ? (error.retryAfterS ?? 0) : 0
       const afterS = Math.max(waitS, FIRST_RETRY_S * 3 ** (row.tries - 1))
@@ -157,6 +173,14 @@ export function makeCarryOut(deps: CarryOutDeps) {
       return row === null ? null : tried(row, token)
     },
   }
+}
+
+function fieldsOf({ orgId, id, tool, tries }: HeldRow) {
+  return { org_id: orgId, approval_id: id, tool, tries }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof AppError ? error.message : 'an error inside Patchbay'
 }
 
 /** The conversation that would go on was deleted. */

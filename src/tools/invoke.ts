@@ -52,13 +52,17 @@ export type RunAnswer =
 
 export type ExternalTool = Extract<RunnableTool, { kind: 'external' }>
 
-/** A call that was approved: the same that was asked for, or none. */
-export interface HeldCall extends Omit<Invocation, 'name' | 'args'> {
+/** The run that an approval is good for. */
+export interface HeldRun extends Omit<Invocation, 'name' | 'args'> {
   readonly approvalId: string
   readonly runId: string
   readonly tool: string
   readonly toolId: string
   readonly integrationId: string
+}
+
+/** A call that was approved: the same that was asked for, or none. */
+export interface HeldCall extends HeldRun {
   readonly args: Readonly<Record<string, unknown>>
   readonly callHash: string
 }
@@ -128,6 +132,19 @@ export function makeInvoke(deps: InvokeDeps) {
     })
   }
 
+  /** The run of an approved call that is not made: it says why. Throws RunTakenError where the run exists. */
+  async function refuseHeld(held: HeldRun, problem: string): Promise<FinishedRun> {
+    const { orgId, userId, conversationId, source, tool, toolId, integrationId, approvalId } = held
+    const who = { orgId, userId, conversationId, source }
+    const what = { tool, toolId, integrationId, host: null, approvalId }
+    const run = { id: held.runId, ...who, ...what, arguments: {} }
+    await deps.runs.begin({ ...run, mayTakeS: startSeconds(null) })
+    const ended = { ...run, outcome: 'error', result: null, error: problem } as const
+    const finished = { ...ended, attempts: 0, durationMs: 0 }
+    await deps.runs.end(finished, undefined)
+    return finished
+  }
+
   return {
     /** Runs a tool, or has its call wait for approval where the tool demands that. */
     async ask(invocation: Invocation): Promise<RunAnswer> {
@@ -157,25 +174,26 @@ export function makeInvoke(deps: InvokeDeps) {
       const { orgId, toolId, tool: name, args, runId, approvalId } = held
       const invocation = { ...held, name, args }
       const tool = await deps.findById(orgId, toolId)
-      const notRun = async (problem: string) => {
-        const { userId, conversationId, source, integrationId } = held
-        const who = { orgId, userId, conversationId, source }
-        const what = { tool: name, toolId, integrationId, host: null, approvalId }
-        const run = { id: runId, ...who, ...what, arguments: {} }
-        await deps.runs.begin({ ...run, mayTakeS: startSeconds(null) })
-        const ended = { ...run, outcome: 'error', result: null, error: problem } as const
-        const finished = { ...ended, attempts: 0, durationMs: 0 }
-        await deps.runs.end(finished, undefined)
-        return finished
-      }
       try {
-        if (tool === null) return await notRun(GONE)
-        if (callHashOf(tool, args) !== held.callHash) return await notRun(CHANGED)
+        if (tool === null) return await refuseHeld(held, GONE)
+        if (callHashOf(tool, args) !== held.callHash) return await refuseHeld(held, CHANGED)
         return await perform(tool, invocation, runId, approvalId)
       } catch (error) {
         if (error instanceof RunTakenError) return null
         // The arguments cannot stand where they are to be filled in: no further try changes that.
-        if (error instanceof AppError && error.code === 'INVALID_BODY') return notRun(error.message)
+        if (error instanceof AppError && error.code === 'INVALID_BODY') {
+          return refuseHeld(held, error.message)
+        }
+        throw error
+      }
+    },
+
+    /** Ends what was approved without running it. @returns null where the run has begun after all */
+    async giveUpHeld(held: HeldRun, problem: string): Promise<FinishedRun | null> {
+      try {
+        return await refuseHeld(held, problem)
+      } catch (error) {
+        if (error instanceof RunTakenError) return null
         throw error
       }
     },
