@@ -6,6 +6,9 @@ export type ApprovalState = (typeof APPROVAL_STATES)[number]
 /** For whom one process has what is left to do of an approval to itself; longer than a call and a turn may take. */
 const LEASE_S = 300
 
+/** How long a caller may come back for what became of a call: as long as an idempotency key is good. */
+const COLLECTED_WITHIN_H = 24
+
 export interface ApprovalRow extends Record<string, unknown> {
   readonly id: string
   readonly tool: string
@@ -48,12 +51,23 @@ export interface NewApproval {
   readonly expiresInS: number
 }
 
+const TELL_EXPIRED = `
+select e.id,
+  patchbay.emit_event(e.org_id, 'tool.approval.decided', json_build_object(
+    'approvalId', e.id, 'tool', e.tool, 'userId', e.user_id, 'source', e.source,
+    'state', 'expired', 'decidedBy', null, 'runId', null), e.conversation_id)
+from expired as e`
+
 /** One that waited for too long does not stand in the way of another. */
 const EXPIRE_SAME = `
-update patchbay.tool_approvals as a
-set state = 'expired', decided_at = now(), call = null
-where a.org_id = $1 and a.tool_id = $2 and a.user_id = $3 and coalesce(a.conversation_id, '') = coalesce($4, '')
-  and a.call_hash = $5 and a.state = 'pending' and a.expires_at <= now()`
+with expired as (
+  update patchbay.tool_approvals as a
+  set state = 'expired', decided_at = now(), call = null
+  where a.org_id = $1 and a.tool_id = $2 and a.user_id = $3 and coalesce(a.conversation_id, '') = coalesce($4, '')
+    and a.call_hash = $5 and a.state = 'pending' and a.expires_at <= now()
+  returning a.id, a.org_id, a.tool, a.user_id, a.source, a.conversation_id
+)
+${TELL_EXPIRED}`
 
 const ADD = `
 insert into patchbay.tool_approvals as a
@@ -93,6 +107,16 @@ export async function addApproval(tx: Queryable, approval: NewApproval): Promise
   return rows[0]?.expiresAt ?? null
 }
 
+const COUNT = `
+select count(*)::int as count
+from (select from patchbay.tool_approvals as a where a.org_id = $1 and a.state = 'pending' limit $2) as waiting`
+
+/** Those that wait, as far as it counts. */
+export async function countPending(tx: Queryable, orgId: string, upTo: number): Promise<number> {
+  const { rows } = await tx.query<{ count: number }>({ text: COUNT, values: [orgId, upTo] })
+  return rows[0]?.count ?? 0
+}
+
 export interface PendingRow extends Record<string, unknown> {
   readonly id: string
   readonly arguments: unknown
@@ -108,12 +132,16 @@ export async function findPending(
   return rows[0] ?? null
 }
 
-/** The newest decided one of the same call, nobody having come for it. */
+/**
+ * The newest decided one of the same call, nobody having come for it. Not one that a turn waited for, and not for good: the same
+ * call next month is another.
+ */
 const DECIDED = `
 select ${COLUMNS}, ${OUTCOME}
 from patchbay.tool_approvals as a
 where a.org_id = $1 and a.call_hash = $5 and a.tool_id = $2 and a.user_id = $3
   and coalesce(a.conversation_id, '') = coalesce($4, '') and a.state in ('approved', 'denied') and a.collected_at is null
+  and a.source in ('api', 'mcp') and a.decided_at > now() - interval '${COLLECTED_WITHIN_H} hours'
 order by a.id desc
 limit 1
 for update of a`
@@ -226,11 +254,7 @@ expired as (
   where a.id = due.id
   returning a.id, a.org_id, a.tool, a.user_id, a.source, a.conversation_id
 )
-select e.id,
-  patchbay.emit_event(e.org_id, 'tool.approval.decided', json_build_object(
-    'approvalId', e.id, 'tool', e.tool, 'userId', e.user_id, 'source', e.source,
-    'state', 'expired', 'decidedBy', null, 'runId', null), e.conversation_id)
-from expired as e`
+${TELL_EXPIRED}`
 
 /** Ends those that nobody decided in time, and says so. @returns their ids */
 export async function expireApprovals(db: Queryable, now: Date | null = null): Promise<string[]> {

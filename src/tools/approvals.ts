@@ -9,6 +9,7 @@ import {
   type ApprovalState,
   addApproval,
   attachTurn,
+  countPending,
   decideApproval,
   findApproval,
   findDecided,
@@ -70,6 +71,9 @@ interface ApprovalsDeps {
 const COMES_BACK = new Set(['api', 'mcp'])
 
 const MAX_LOOKS = 3
+/** Of one org: more than people can look at. What asks goes on until somebody decides some of them. */
+const MAX_PENDING = 1000
+const FULL_RETRY_S = 60
 
 /** What was written for a call that turned out to be decided is rolled back. */
 class DecidedError extends Error {
@@ -113,6 +117,7 @@ export function makeApprovals(deps: ApprovalsDeps) {
         const same = await findPending(client, wanted)
         return same === null ? null : toAnswer({ ...wanted, ...same }, null)
       }
+      if ((await countPending(client, orgId, MAX_PENDING + 1)) > MAX_PENDING) throw tooMany()
       // The one that it would have been the same as was decided since we looked: there is none to add.
       const isDecided = COMES_BACK.has(source) && (await findDecided(client, wanted)) !== null
       if (isDecided) throw new DecidedError('decided meanwhile')
@@ -140,7 +145,7 @@ export function makeApprovals(deps: ApprovalsDeps) {
      * Has a call wait; the same call of the same person, asked again, is the same one. Where that was decided meanwhile and
      * its caller is one that comes back, its run is the answer, once.
      *
-     * @throws AppError `FORBIDDEN` where somebody has denied it, told once
+     * @throws AppError `FORBIDDEN` where somebody has denied it, told once; `RATE_LIMITED` where too many calls wait
      */
     async hold(tool: ExternalTool, invocation: CheckedInvocation): Promise<RunAnswer> {
       const { orgId, userId, conversationId, source, args, by } = invocation
@@ -240,6 +245,11 @@ export function makeApprovals(deps: ApprovalsDeps) {
 
 function hasEnded({ outcome }: ApprovalRow): boolean {
   return outcome !== null && outcome !== 'running'
+}
+
+function tooMany(): AppError {
+  const message = `${MAX_PENDING} calls of this org wait for a person already: somebody has to decide some of them first.`
+  return new AppError('RATE_LIMITED', message, { retryAfterS: FULL_RETRY_S })
 }
 
 function whyNot(row: ApprovalRow | null): AppError {

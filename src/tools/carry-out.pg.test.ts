@@ -177,3 +177,61 @@ describe('an approved call that cannot be run', () => {
     expect(waitingOf(await ask()).approvalId).not.toBe(approvalId)
   })
 })
+
+describe('a call that asks again', () => {
+  const ask = (change: object = {}) => approvals().hold(tool, call({ source: 'api', ...change }))
+  const since = (column: string, id: string, ago: string) =>
+    database.pool.query(
+      `update patchbay.tool_approvals set ${column} = now() - $2::interval where id = $1`,
+      [id, ago],
+    )
+
+  test('has what became of it for a day; after that it is another call', async () => {
+    const { approvalId } = await hold({ source: 'api' })
+    await approvals().decide(orgId, approvalId, 'approve', actor())
+    await carryOut().carryOut(approvalId)
+    await since('decided_at', approvalId, '25 hours')
+    expect(waitingOf(await ask()).approvalId).not.toBe(approvalId)
+  })
+
+  test('is told nothing of a call that a turn of the chat made', async () => {
+    const { approvalId } = await hold()
+    await approvals().decide(orgId, approvalId, 'approve', actor())
+    await carryOut().carryOut(approvalId)
+    expect(waitingOf(await ask()).approvalId).not.toBe(approvalId)
+  })
+
+  test('when its time is over is another, and that the first has expired is told', async () => {
+    const { approvalId } = await hold({ source: 'api' })
+    await since('expires_at', approvalId, '1 second')
+    expect(waitingOf(await ask()).approvalId).not.toBe(approvalId)
+    const { rows } = await database.pool.query(
+      `select data from patchbay.outbox_events where org_id = $1 and type = 'tool.approval.decided'`,
+      [orgId],
+    )
+    expect(rows).toMatchObject([
+      { data: { approvalId, userId: 'ann', source: 'api', state: 'expired', decidedBy: null } },
+    ])
+  })
+})
+
+test('a thousand calls of an org may wait; one more is told so, and one that waits already is the same', async () => {
+  const { approvalId } = await hold()
+  await database.pool.query(
+    `insert into patchbay.tool_approvals
+       (org_id, tool, tool_id, integration_id, user_id, source, arguments, call_hash, expires_at)
+     select $1, 'a', $2, $2, 'ann', 'api', '{}', n::text, now() + interval '1 hour' from generate_series(2, 1000) as n`,
+    [orgId, newId()],
+  )
+  await expect(hold({ args: { title: 'one more' } })).rejects.toMatchObject({
+    code: 'RATE_LIMITED',
+    message:
+      '1000 calls of this org wait for a person already: somebody has to decide some of them first.',
+  })
+  expect((await hold()).approvalId).toBe(approvalId)
+  const { rows } = await database.pool.query(
+    'select count(*)::int from patchbay.tool_approvals where org_id = $1',
+    [orgId],
+  )
+  expect(rows).toEqual([{ count: 1000 }])
+})

@@ -71,7 +71,7 @@ const waits = json(
       expiresAt: time,
     }),
   }),
-  'It waits for approval. The same call again, when it was decided, has its result; so has GET …/approvals/{id}',
+  'It waits for approval. The same call again, within a day after it was decided, has its result, once; GET …/approvals/{id} shows how it stands',
 )
 const tags = ['Tools']
 const listDescription =
