@@ -30,10 +30,11 @@ interface TurnDeps {
   /** Leaves with calls that wait what a turn needs to go on when they are decided. */
   readonly prepareWait: (
     orgId: string,
-    approvalIds: readonly string[],
+    calls: readonly TurnWaiting[],
     turn: WaitingTurn,
   ) => Promise<{
-    readonly attach: (client: Queryable) => Promise<void>
+    /** Gives them with the events that tell of them. */
+    readonly attach: (tx: DbTx, client: Queryable) => Promise<readonly TurnWaiting[]>
     readonly committed: () => void
   }>
   readonly emit: (tx: DbTx, event: TurnEvent) => Promise<string>
@@ -165,11 +166,12 @@ async function commit(
   const userMessageId = input.saidId ?? deps.newId()
   const assistantMessageId = deps.newId()
   const waitedFor = typeof input.goesOnWith?.runId === 'string' ? [input.goesOnWith.runId] : []
-  const wait = await deps.prepareWait(
-    orgId,
-    waiting.map(({ approvalId }) => approvalId),
-    { userId, conversationId, userMessageId, origin: origin ?? null },
-  )
+  const wait = await deps.prepareWait(orgId, waiting, {
+    userId,
+    conversationId,
+    userMessageId,
+    origin: origin ?? null,
+  })
   const rows = await deps.inOrg(orgId, async (tx, client) => {
     if (origin?.isAnsweredThere === true) await exceptFor(client, origin.integrationId)
     const both = await writeMessages(tx, input, userMessageId, {
@@ -192,8 +194,9 @@ async function commit(
         content: toEventContent(content, answer),
       },
     })
-    await wait.attach(client)
-    await input.alongWith?.(tx, client, { eventId, userMessageId, assistantMessageId, waiting })
+    const told = await wait.attach(tx, client)
+    const committed = { eventId, userMessageId, assistantMessageId, waiting: told }
+    await input.alongWith?.(tx, client, committed)
     return both
   })
   wait.committed()

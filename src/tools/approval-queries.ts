@@ -224,18 +224,32 @@ export async function decideApproval(
 }
 
 const ATTACH = `
+with before as (
+  select a.id, a.state = 'pending' and a.turn is null as "isAlone"
+  from patchbay.tool_approvals as a
+  where a.org_id = $1 and a.id = $2
+  for update
+)
 update patchbay.tool_approvals as a
 set turn = $3, is_done = false
-where a.org_id = $1 and a.id = $2`
+from before as b
+where a.org_id = $1 and a.id = b.id
+returning ${COLUMNS}, null as outcome, b."isAlone"`
 
-/** The turn that goes on when it is decided; also where it was decided meanwhile. */
+export interface AttachedRow extends ApprovalRow {
+  /** It waits, and no turn waited for it so far. */
+  readonly isAlone: boolean
+}
+
+/** The turn that goes on when it is decided; also where it was decided meanwhile. null: it is gone. */
 export async function attachTurn(
   tx: Queryable,
   orgId: string,
   id: string,
   turn: Buffer,
-): Promise<void> {
-  await tx.query({ text: ATTACH, values: [orgId, id, turn] })
+): Promise<AttachedRow | null> {
+  const { rows } = await tx.query<AttachedRow>({ text: ATTACH, values: [orgId, id, turn] })
+  return rows[0] ?? null
 }
 
 const EXPIRE = `

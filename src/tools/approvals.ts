@@ -1,7 +1,7 @@
 import type { Actor, AuditEntry } from '../core/actor.ts'
 import { type Page, toPage } from '../core/cursor.ts'
 import { AppError, notFound } from '../core/error.ts'
-import type { DbTx } from '../db/pool.ts'
+import type { DbTx, Queryable } from '../db/pool.ts'
 import type { InOrg } from '../db/tenants.ts'
 import type { Keyring } from '../security/keyring.ts'
 import {
@@ -110,7 +110,7 @@ export function makeApprovals(deps: ApprovalsDeps) {
 
   /** Has it wait, or finds that it waits already. null: it is decided at this moment. */
   async function wait(wanted: NewApproval, by: Actor | undefined): Promise<RunAnswer | null> {
-    const { orgId, id, tool, source, conversationId } = wanted
+    const { orgId, id, tool, source } = wanted
     return inOrg(orgId, async (tx, client) => {
       const expiresAt = await addApproval(client, wanted)
       if (expiresAt === null) {
@@ -121,22 +121,29 @@ export function makeApprovals(deps: ApprovalsDeps) {
       // The one that it would have been the same as was decided since we looked: there is none to add.
       const isDecided = COMES_BACK.has(source) && (await findDecided(client, wanted)) !== null
       if (isDecided) throw new DecidedError('decided meanwhile')
-      const eventId = await emit(tx, {
-        orgId,
-        type: 'tool.approval.requested',
-        conversationId: conversationId ?? undefined,
-        data: {
-          ...aboutOf(wanted),
-          arguments: wanted.arguments,
-          expiresAt: expiresAt.toISOString(),
-        },
-      })
+      const eventId = await tellRequested(tx, orgId, { ...wanted, expiresAt })
       const entry = { orgId, action: 'tool.approval.requested', target: id }
       if (by !== undefined) await audit({ ...entry, by, detail: { tool } }, tx)
       return toAnswer({ ...wanted, expiresAt }, eventId)
     }).catch((error: unknown) => {
       if (error instanceof DecidedError) return null
       throw error
+    })
+  }
+
+  function tellRequested(
+    tx: DbTx,
+    orgId: string,
+    row: Pick<NewApproval, 'id' | 'tool' | 'userId' | 'source' | 'conversationId' | 'arguments'> & {
+      readonly expiresAt: Date
+    },
+  ): Promise<string> {
+    const { conversationId, arguments: args } = row
+    return emit(tx, {
+      orgId,
+      type: 'tool.approval.requested',
+      conversationId: conversationId ?? undefined,
+      data: { ...aboutOf(row), arguments: args, expiresAt: row.expiresAt.toISOString() },
     })
   }
 
@@ -224,19 +231,32 @@ export function makeApprovals(deps: ApprovalsDeps) {
      * What a turn of the chat does that waits for calls: before its transaction it seals what it needs to go on; in it, it
      * leaves that with each of them; after it, those that were decided meanwhile are carried out.
      */
-    async prepareWait(orgId: string, approvalIds: readonly string[], turn: unknown) {
+    async prepareWait<
+      Call extends { readonly approvalId: string; readonly eventId: string | null },
+    >(orgId: string, calls: readonly Call[], turn: unknown) {
       const sealed = await Promise.all(
-        approvalIds.map(async (id) => ({
-          id,
-          turn: await keyring.seal(sealContextOf(orgId, id, 'turn'), JSON.stringify(turn)),
-        })),
+        calls.map(async (call) => {
+          const context = sealContextOf(orgId, call.approvalId, 'turn')
+          return { call, turn: await keyring.seal(context, JSON.stringify(turn)) }
+        }),
       )
       return {
-        attach: async (client: Parameters<typeof attachTurn>[0]) => {
-          for (const { id, turn } of sealed) await attachTurn(client, orgId, id, turn)
+        /**
+         * A call that an earlier turn made, which then failed, is told of once more: where that turn was asked, nobody has been.
+         *
+         * @returns the calls, with the events that tell of them
+         */
+        attach: async (tx: DbTx, client: Queryable): Promise<Call[]> => {
+          const told: Call[] = []
+          for (const { call, turn } of sealed) {
+            const row = await attachTurn(client, orgId, call.approvalId, turn)
+            const isUntold = call.eventId === null && row?.isAlone === true
+            told.push(isUntold ? { ...call, eventId: await tellRequested(tx, orgId, row) } : call)
+          }
+          return told
         },
         committed: () => {
-          for (const { id } of sealed) deps.carryOut(id)
+          for (const { call } of sealed) deps.carryOut(call.approvalId)
         },
       }
     },

@@ -119,8 +119,12 @@ function waitingOf(answer: RunAnswer) {
 const hold = async (change: object = {}) => waitingOf(await approvals().hold(tool, call(change)))
 
 async function attach(id: string): Promise<void> {
-  const wait = await approvals().prepareWait(orgId, [id], { said: 'hi' })
-  await database.inOrg(orgId, (_, client) => wait.attach(client))
+  await attachCalls([{ approvalId: id, eventId: 'told' }])
+}
+
+async function attachCalls(calls: readonly { approvalId: string; eventId: string | null }[]) {
+  const wait = await approvals().prepareWait(orgId, calls, { said: 'hi' })
+  return database.inOrg(orgId, wait.attach)
 }
 
 describe('a turn that commits after its call was decided', () => {
@@ -234,4 +238,25 @@ test('a thousand calls of an org may wait; one more is told so, and one that wai
     [orgId],
   )
   expect(rows).toEqual([{ count: 1000 }])
+})
+
+test('a call whose first turn failed is told of again with the turn that waits for it, once', async () => {
+  const first = await hold()
+  expect(first.eventId).toEqual(expect.any(String))
+  const again = await hold()
+  expect(again).toMatchObject({ approvalId: first.approvalId, eventId: null })
+  const [told] = await attachCalls([again])
+  const later = await hold()
+  expect(await attachCalls([later])).toEqual([later])
+  const { rows } = await database.pool.query(
+    `select id, data from patchbay.outbox_events where org_id = $1 and type = 'tool.approval.requested' order by id`,
+    [orgId],
+  )
+  const { approvalId, expiresAt } = first
+  const data = { approvalId, tool: tool.name, userId: 'ann', source: 'chat', expiresAt }
+  const whole = { ...data, arguments: { title: 'x' } }
+  expect(rows).toEqual([
+    { id: first.eventId, data: whole },
+    { id: told?.eventId, data: whole },
+  ])
 })
