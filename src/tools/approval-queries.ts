@@ -29,10 +29,16 @@ export interface ApprovalRow extends Record<string, unknown> {
   readonly createdAt: Date
 }
 
-const COLUMNS = `
+const PLAIN_COLUMNS = `
   a.id, a.tool, a.tool_id as "toolId", a.integration_id as "integrationId", a.user_id as "userId", a.source,
-  a.conversation_id as "conversationId", a.arguments, a.call_hash as "callHash", a.state, a.decided_by as "decidedBy",
+  a.conversation_id as "conversationId", a.call_hash as "callHash", a.state, a.decided_by as "decidedBy",
   a.decided_at as "decidedAt", a.expires_at as "expiresAt", a.run_id as "runId", a.created_at as "createdAt"`
+const COLUMNS = `${PLAIN_COLUMNS}, a.arguments`
+/** A page of long ones would be too much. */
+const SHORT_ARGUMENTS = `
+  case when octet_length(a.arguments::text) <= 16384 then a.arguments
+    else json_build_object('cut', left(a.arguments::text, 2048) || '… [cut: ' || octet_length(a.arguments::text) || ' bytes in all]')
+  end as arguments`
 
 const OUTCOME = `(select r.outcome from patchbay.tool_runs as r where r.org_id = a.org_id and r.id = a.run_id) as outcome`
 
@@ -162,7 +168,7 @@ export async function markCollected(tx: Queryable, orgId: string, id: string): P
 }
 
 const LIST = `
-select ${COLUMNS}, ${OUTCOME}
+select ${PLAIN_COLUMNS}, ${SHORT_ARGUMENTS}, ${OUTCOME}
 from patchbay.tool_approvals as a
 where a.org_id = $1 and ($2::uuid is null or a.id < $2) and ($3::text is null or a.state = $3)
 order by a.id desc

@@ -34,7 +34,7 @@ export interface Approval {
   readonly userId: string
   readonly source: string
   readonly conversationId: string | null
-  /** Cleaned of what the tool's schema marks as secret. */
+  /** All of them, cleaned of what the tool's schema marks as secret; in a list the beginning of long ones, as `{ cut }`. */
   readonly arguments: unknown
   /** SHA-256, base64url: of the tool as it was defined and of the arguments, all of them. Nothing else is run. */
   readonly callHash: string
@@ -71,6 +71,8 @@ interface ApprovalsDeps {
 const COMES_BACK = new Set(['api', 'mcp'])
 
 const MAX_LOOKS = 3
+/** Whoever decides sees all of them: no arguments are longer, unless by the marks for what is secret. */
+const MAX_ARGUMENTS_BYTES = 1_048_576
 /** Of one org: more than people can look at. What asks goes on until somebody decides some of them. */
 const MAX_PENDING = 1000
 const FULL_RETRY_S = 60
@@ -143,7 +145,11 @@ export function makeApprovals(deps: ApprovalsDeps) {
       orgId,
       type: 'tool.approval.requested',
       conversationId: conversationId ?? undefined,
-      data: { ...aboutOf(row), arguments: args, expiresAt: row.expiresAt.toISOString() },
+      data: {
+        ...aboutOf(row),
+        arguments: cappedArguments(args),
+        expiresAt: row.expiresAt.toISOString(),
+      },
     })
   }
 
@@ -166,7 +172,7 @@ export function makeApprovals(deps: ApprovalsDeps) {
         userId,
         source,
         conversationId,
-        arguments: cappedArguments(hideMarked(tool.argsSchema, args)),
+        arguments: cappedArguments(hideMarked(tool.argsSchema, args), MAX_ARGUMENTS_BYTES),
         call: await keyring.seal(sealContextOf(orgId, id, 'call'), JSON.stringify(args)),
         callHash: callHashOf(tool, args),
         expiresInS: deps.expiresInS,

@@ -1,11 +1,11 @@
 const MAX_ARGUMENTS_BYTES = 16_384
 
 /** Arguments as they are, or, where they are too long to keep, their beginning. */
-export function cappedArguments(args: unknown): unknown {
+export function cappedArguments(args: unknown, maxBytes = MAX_ARGUMENTS_BYTES): unknown {
   const text = JSON.stringify(args)
-  if (Buffer.byteLength(text) <= MAX_ARGUMENTS_BYTES) return args
+  if (Buffer.byteLength(text) <= maxBytes) return args
   // As a member of JSON the text is escaped once more.
-  return { cut: cutBytes(text, MAX_ARGUMENTS_BYTES / 2) }
+  return { cut: cutBytes(text, maxBytes / 2) }
 }
 
 /** What a text column can hold of a text: without U+0000, and with a mark where something is missing. */

@@ -151,6 +151,21 @@ describe('a tool that asks', () => {
     }
   })
 
+  test('shows whoever decides all that would be sent, however long it is; a list shows the beginning', async () => {
+    const args = { title: `${'long '.repeat(20_000)}and at the end, what matters` }
+    const { body } = await ask(args)
+    expect((await read(body.approval.id)).body.approval.arguments).toEqual(args)
+    const list = await api.call('GET', `/orgs/${orgId}/approvals`, { token })
+    expect(list.body.approvals[0].arguments).toEqual({
+      cut: expect.stringMatching(/^\{"title":"long .{2000,2100}… \[cut: 100040 bytes in all\]$/),
+    })
+    const [{ data }] = await events()
+    expect(data.arguments.cut).toMatch(/bytes in all\]$/)
+    await decide(body.approval.id, 'approve')
+    await ended(body.approval.id)
+    expect(JSON.parse(endpoint.requests[0]?.body ?? '')).toEqual(args)
+  })
+
   test('denied is not run, and its caller is told who denied it, once', async () => {
     const { body } = await ask()
     expect(await decide(body.approval.id, 'deny')).toMatchObject({

@@ -18,7 +18,9 @@ const approval = z
     userId: z.string().openapi({ description: 'Who asked for the call' }),
     source: z.string().openapi({ description: 'Where: chat, api, mcp, or the app, like slack' }),
     conversationId: z.string().nullable(),
-    arguments: z.unknown(),
+    arguments: z
+      .unknown()
+      .openapi({ description: 'All of them, without secrets; in a list, `{ cut }` of long ones' }),
     callHash: z.string().openapi({
       description: 'SHA-256 of the tool as it is defined and the arguments: nothing else is run',
     }),
