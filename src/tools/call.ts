@@ -49,7 +49,8 @@ export interface Exchange {
   readonly redact: Redact
 }
 
-type External = Extract<RunnableTool, { kind: 'external' }>
+/** Its integration's config is read with the credentials. */
+export type CalledTool = Omit<Extract<RunnableTool, { kind: 'external' }>, 'config'>
 
 interface CallDeps {
   readonly egress: Pick<Egress, 'judge'>
@@ -80,7 +81,7 @@ type Prepared =
  */
 export function makeCall(deps: CallDeps) {
   return async function call(
-    tool: External,
+    tool: CalledTool,
     invocation: CheckedInvocation,
     run: CallRun,
   ): Promise<Called> {
@@ -131,7 +132,7 @@ function mcpHostOf({ config }: ToolHost): string | null {
 
 async function callOnServer(
   deps: CallDeps,
-  tool: External,
+  tool: CalledTool,
   host: ToolHost,
   { orgId, args, signal, traceparent }: CheckedInvocation,
   runId: string,
@@ -148,7 +149,7 @@ async function callOnServer(
 async function send(
   deps: CallDeps,
   { call, url }: Extract<Prepared, { kind: 'ready' }>,
-  tool: External,
+  tool: CalledTool,
   { orgId, userId, conversationId }: CheckedInvocation,
   runId: string,
   secrets: readonly string[],
@@ -179,7 +180,7 @@ function proofsIn(headers: readonly string[]): string[] {
 
 function prepare(
   { egress, userAgent }: CallDeps,
-  tool: External,
+  tool: CalledTool,
   config: HttpConfig,
   host: ToolHost,
   invocation: CheckedInvocation,

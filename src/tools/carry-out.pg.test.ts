@@ -46,6 +46,7 @@ const tool: ExternalTool = {
   integrationId: newId(),
   httpConfig: { method: 'POST', url: 'https://example.com/' },
   sourceKey: null,
+  config: {},
   approval: 'ask',
   rateLimit: null,
 }

@@ -37,6 +37,8 @@ export type RunnableTool =
       /** null: it is called by `sourceKey` on its integration's MCP server. */
       readonly httpConfig: HttpConfig | null
       readonly sourceKey: string | null
+      /** Of its integration: part of what is called. */
+      readonly config: Readonly<Record<string, unknown>>
       readonly approval: 'auto' | 'ask'
       readonly outputSchema: JsonSchema | null
       readonly description: string
@@ -72,7 +74,7 @@ const RUNNABLE = `
 select
   t.id, t.name, t.wire_name as "wireName", t.integration_id as "integrationId",
   t.description, t.args_schema as "argsSchema", t.output_schema as "outputSchema", t.http_config as "httpConfig",
-  t.source_key as "sourceKey", t.approval, t.rate_limit as "rateLimit"
+  t.source_key as "sourceKey", t.approval, t.rate_limit as "rateLimit", i.config
 from patchbay.external_tool_definitions as t
 join patchbay.org_integrations as i on i.org_id = t.org_id and i.id = t.integration_id
 where t.org_id = $1 and t.is_enabled and i.is_enabled and i.deleted_at is null`
@@ -82,20 +84,21 @@ const NAMED = `${RUNNABLE} and (t.wire_name = $2 or lower(t.name) = $3)`
 
 const BY_ID = `${RUNNABLE} and t.id = $2`
 
-type NamedRow = Pick<
-  typeof externalToolDefinitions.$inferSelect,
-  | 'id'
-  | 'name'
-  | 'wireName'
-  | 'integrationId'
-  | 'description'
-  | 'argsSchema'
-  | 'outputSchema'
-  | 'httpConfig'
-  | 'sourceKey'
-  | 'approval'
-  | 'rateLimit'
->
+type NamedRow = Pick<typeof orgIntegrations.$inferSelect, 'config'> &
+  Pick<
+    typeof externalToolDefinitions.$inferSelect,
+    | 'id'
+    | 'name'
+    | 'wireName'
+    | 'integrationId'
+    | 'description'
+    | 'argsSchema'
+    | 'outputSchema'
+    | 'httpConfig'
+    | 'sourceKey'
+    | 'approval'
+    | 'rateLimit'
+  >
 
 /** What an org's assistant may call: the built-in tools and those of its enabled integrations, always in the same order. */
 export function makeCatalog({ inOrg, readInOrg, builtins, whenStale }: CatalogDeps) {

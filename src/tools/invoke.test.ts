@@ -19,6 +19,7 @@ const external: RunnableTool = {
   rateLimit: { perMinute: 5 },
   description: 'Creates an issue.',
   sourceKey: null,
+  config: {},
   approval: 'auto',
   outputSchema: null,
 }

@@ -1,6 +1,5 @@
 import type { Actor } from '../core/actor.ts'
-import type { Called, CallRun, CheckedInvocation } from './call.ts'
-import type { RunnableTool } from './catalog.ts'
+import type { Called, CalledTool, CallRun, CheckedInvocation } from './call.ts'
 import type { ExternalTool } from './definitions.ts'
 import { checkArgs, type InvokeDeps } from './invoke.ts'
 import { type FinishedRun, type RunStart, startSeconds } from './runs.ts'
@@ -28,11 +27,7 @@ export interface TryRequest {
 interface TryDeps extends Pick<InvokeDeps, 'validate' | 'limited' | 'newId'> {
   /** Throws `NOT_FOUND`. */
   readonly find: (orgId: string, integrationId: string, toolId: string) => Promise<ExternalTool>
-  readonly call: (
-    tool: Extract<RunnableTool, { kind: 'external' }>,
-    invocation: CheckedInvocation,
-    run: CallRun,
-  ) => Promise<Called>
+  readonly call: (tool: CalledTool, invocation: CheckedInvocation, run: CallRun) => Promise<Called>
   readonly runs: {
     readonly begin: (run: RunStart) => Promise<void>
     readonly end: (run: FinishedRun, by: Actor, action: 'tool.tested') => Promise<void>
