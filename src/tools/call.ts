@@ -9,7 +9,7 @@ import { fillRequest, missingFilling, secretsOf } from './fill.ts'
 import { type HttpConfig, hostOf } from './http-config.ts'
 import type { Invocation } from './invoke.ts'
 import { hideMarked, secretsIn } from './marks.ts'
-import type { McpCall } from './mcp/client.ts'
+import type { McpCall, McpCalled } from './mcp/client.ts'
 import type { makeSendCall, ReadyCall } from './send-call.ts'
 
 const DEFAULT_TIMEOUT_MS = 10_000
@@ -55,7 +55,7 @@ export type CalledTool = Omit<Extract<RunnableTool, { kind: 'external' }>, 'conf
 interface CallDeps {
   readonly egress: Pick<Egress, 'judge'>
   readonly sendCall: ReturnType<typeof makeSendCall>
-  readonly callMcp: (call: McpCall) => Promise<CallResult>
+  readonly callMcp: (call: McpCall) => Promise<McpCalled>
   readonly circuit: ReturnType<typeof makeCircuit>
   readonly loadHost: (orgId: string, integrationId: string) => Promise<ToolHost | null>
   readonly contextToken: (context: {
@@ -109,7 +109,7 @@ export function makeCall(deps: CallDeps) {
       await run.begin(shown, at)
       const called =
         prepared === null
-          ? await callOnServer(deps, tool, host, invocation, run.id)
+          ? await callOnServer(deps, tool, host, invocation, run.id, makeRedact(secrets))
           : await send(deps, prepared, tool, invocation, run.id, secrets)
       health = called.health
       const result = hideMarked(tool.outputSchema ?? {}, called.result.result)
@@ -136,14 +136,20 @@ async function callOnServer(
   host: ToolHost,
   { orgId, args, signal, traceparent }: CheckedInvocation,
   runId: string,
+  redact: Redact,
 ) {
   const { argsSchema, sourceKey } = tool
   const name = sourceKey ?? tool.name
   const trace = traceparent ?? undefined
   const call = { orgId, host, name, args, argsSchema, runId, traceparent: trace, signal }
-  const result = await deps.callMcp(call)
-  const health = result.outcome === 'timeout' ? ('fails' as const) : ('works' as const)
-  return { result, health, attempts: 1, exchange: null }
+  const { result, health } = await deps.callMcp(call)
+  const { outcome, error } = result
+  const clean = {
+    outcome,
+    result: redact.json(result.result),
+    error: error === null ? null : redact.text(error),
+  }
+  return { result: clean, health, attempts: 1, exchange: null }
 }
 
 async function send(

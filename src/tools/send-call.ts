@@ -62,25 +62,29 @@ export function makeSendCall({ egress, nowMs, random, randomBytes, sleep }: Send
     const endsAtMs = nowMs() + call.timeoutMs
     const { method, body, signal } = call
     const trace = childOf(call.traceparent, randomBytes)
-    const attempt = async (traceparent: string): Promise<Omit<SentCall, 'attempts'>> => {
+    const attempt = async (
+      traceparent: string,
+      timeoutMs: number,
+    ): Promise<Omit<SentCall, 'attempts'>> => {
       const headers = [...call.headers, ...signedHeaders(call, nowMs()), 'traceparent', traceparent]
       const answer = await egress.send(call.target, call.network, {
         method,
         headers,
         body,
-        timeoutMs: Math.max(1, endsAtMs - nowMs()),
+        timeoutMs,
         maxBytes: MAX_RESULT_BYTES,
         ...(signal === undefined ? {} : { signal }),
       })
       return { answer, headers }
     }
-    const first = await attempt(trace)
+    const first = await attempt(trace, call.timeoutMs)
     const waitMs = call.isRepeatable ? waitBefore(first.answer, random()) : null
     if (waitMs === null || nowMs() + waitMs + MIN_TRY_MS > endsAtMs)
       return { ...first, attempts: 1 }
     await sleep(waitMs, signal)
     if (signal?.aborted === true) return { ...first, attempts: 1 }
-    return { ...(await attempt(childOf(trace, randomBytes))), attempts: 2 }
+    const leftMs = Math.max(1, endsAtMs - nowMs())
+    return { ...(await attempt(childOf(trace, randomBytes), leftMs)), attempts: 2 }
   }
 }
 

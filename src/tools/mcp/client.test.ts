@@ -1,9 +1,10 @@
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import { echoTool, methodOf, openMcp } from '../../../test/doubles/mcp.ts'
 import { mcpHost, openOurMcpClient } from '../../../test/fixtures/our-mcp-client.ts'
+import type { EndpointVerdict } from '../circuit.ts'
 
 const client = openOurMcpClient()
-const { call, list } = client
+const { call, called, list } = client
 const modern = await openMcp()
 const streaming = await openMcp({ responseMode: 'sse' })
 const old = await openMcp({ era: '2025' })
@@ -223,4 +224,25 @@ test('who stops a call gets no answer, and the server is left', async () => {
     outcome: 'error',
     error: 'interrupted before the server answered',
   })
+})
+
+test.each<[string, EndpointVerdict, Parameters<typeof called>]>([
+  ['an address that may not be called', 'neither', [{ url: 'http://10.0.0.1/mcp' }]],
+  ['a URL that is none', 'neither', [{ url: 'nowhere' }]],
+  ['a tool that it does not have', 'works', [modern, { name: 'no' }]],
+])('%s says of its health: %s', async (_, health, given) => {
+  expect((await called(...given)).health).toBe(health)
+})
+
+test.each([
+  [503, 'fails'],
+  [404, 'works'],
+])('an answer with %i says of the health of a server: %s', async (status, health) => {
+  modern.misbehave = (response) => response.writeHead(status).end()
+  expect((await called(modern)).health).toBe(health)
+})
+
+test('a line that breaks says that the server fails', async () => {
+  modern.misbehave = (response) => response.destroy()
+  expect((await called(modern)).health).toBe('fails')
 })

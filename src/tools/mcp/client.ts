@@ -6,6 +6,7 @@ import { makeRedact } from '../../core/redact.ts'
 import type { Egress } from '../../egress/egress.ts'
 import type { JsonSchema } from '../args.ts'
 import type { CallResult } from '../call-result.ts'
+import type { EndpointVerdict } from '../circuit.ts'
 import type { ToolHost } from '../definitions.ts'
 import { type Fillings, fillText, fillUrl, missingFilling } from '../fill.ts'
 import type { HttpConfig } from '../http-config.ts'
@@ -31,6 +32,12 @@ export interface McpToolList {
   readonly tools: readonly unknown[]
   /** How long the list is good for, by the server; null: it does not say. */
   readonly ttlMs: number | null
+}
+
+/** What came of a call, and what it says of the server. */
+export interface McpCalled {
+  readonly result: CallResult
+  readonly health: EndpointVerdict
 }
 
 export interface McpCall {
@@ -83,10 +90,11 @@ export function makeMcpClient({ egress, userAgent, version }: McpClientDeps) {
       return { ...listed, value: { tools, ttlMs } }
     },
 
-    async callTool(call: McpCall): Promise<CallResult> {
+    async callTool(call: McpCall): Promise<McpCalled> {
       const { host, orgId, runId, traceparent, signal } = call
       const server = serverOf(host, egressSend(egress, { orgId, ...host }, userAgent))
-      if ('outcome' in server) return failed(server)
+      // A matter of the integration: nothing was sent.
+      if ('outcome' in server) return failed({ ...server, health: 'neither' })
       const timeoutMs = call.timeoutMs ?? server.config.timeoutMs ?? DEFAULT_CALL_TIMEOUT_MS
       const callHeaders = ['idempotency-key', runId]
       if (traceparent !== undefined) callHeaders.push('traceparent', traceparent)
@@ -105,7 +113,8 @@ export function makeMcpClient({ egress, userAgent, version }: McpClientDeps) {
         ),
       )
       if (!called.ok) return failed(redacted(called.failure, host))
-      return toCallResult(called.value, makeRedact(Object.values(host.credentials)))
+      const result = toCallResult(called.value, makeRedact(Object.values(host.credentials)))
+      return { result, health: 'works' }
     },
   }
 }
@@ -173,10 +182,10 @@ function filledUrl(target: HttpConfig, fillings: Fillings): string | null {
   }
 }
 
-function redacted({ outcome, reason }: McpFailure, host: Host): McpFailure {
-  return { outcome, reason: makeRedact(Object.values(host.credentials)).text(reason) }
+function redacted(failure: McpFailure, host: Host): McpFailure {
+  return { ...failure, reason: makeRedact(Object.values(host.credentials)).text(failure.reason) }
 }
 
-function failed({ outcome, reason }: McpFailure): CallResult {
-  return { outcome, result: null, error: reason }
+function failed({ outcome, reason, health = 'works' }: McpFailure): McpCalled {
+  return { result: { outcome, result: null, error: reason }, health }
 }

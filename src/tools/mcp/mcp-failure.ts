@@ -1,7 +1,11 @@
+import type { EndpointVerdict } from '../circuit.ts'
+
 /** Why a server gave nothing that could be used: a value for the run or for the person who installed it. */
 export interface McpFailure {
   readonly outcome: 'error' | 'timeout' | 'blocked'
   readonly reason: string
+  /** What it says of the server; left out: that it is there. */
+  readonly health?: EndpointVerdict
 }
 
 /** Carries a failure through the library, which knows errors only. Caught where the connection ends. */
@@ -15,6 +19,6 @@ export class McpFailureError extends Error {
   }
 }
 
-export function mcpError(reason: string): McpFailure {
-  return { outcome: 'error', reason }
+export function mcpError(reason: string, health: EndpointVerdict = 'works'): McpFailure {
+  return { outcome: 'error', reason, ...(health === 'works' ? {} : { health }) }
 }

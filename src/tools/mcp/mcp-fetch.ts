@@ -89,7 +89,8 @@ export function makeMcpFetch(options: McpFetchOptions) {
       if (session !== '') headers.set('mcp-session-id', session)
       if (statusCode < 200 || statusCode >= 300) {
         const shown = toSnippet(reply.body, reply.isCut).trim()
-        failure = mcpError(`HTTP ${statusCode}${shown === '' ? '' : `: ${shown}`}`)
+        const health = statusCode >= 500 ? 'fails' : 'works'
+        failure = mcpError(`HTTP ${statusCode}${shown === '' ? '' : `: ${shown}`}`, health)
         headers.set('content-type', textOf(reply.headers['content-type']))
         return new Response(reply.body, { status: Math.max(400, statusCode), headers })
       }

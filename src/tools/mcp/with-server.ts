@@ -93,7 +93,7 @@ export async function withMcpServer<Result>(
 /** Only the library's own code and what it makes of the server's answers runs there. */
 function failureOf(error: unknown, signal: AbortSignal): McpFailure {
   if (error instanceof McpFailureError) return error.failure
-  if (signal.aborted) return mcpError('interrupted before the server answered')
+  if (signal.aborted) return mcpError('interrupted before the server answered', 'neither')
   const message = error instanceof Error ? error.message.slice(0, MAX_MESSAGE) : 'no reason given'
   if (error instanceof ProtocolError) {
     return mcpError(`the server answered with the error ${error.code}: ${message}`)
@@ -102,7 +102,7 @@ function failureOf(error: unknown, signal: AbortSignal): McpFailure {
     return mcpError(`the server's answer makes no sense: ${message}`)
   switch (error.code) {
     case SdkErrorCode.RequestTimeout:
-      return { outcome: 'timeout', reason: 'no answer in time' }
+      return { outcome: 'timeout', reason: 'no answer in time', health: 'fails' }
     case SdkErrorCode.UnsupportedResultType:
     case SdkErrorCode.InputRequiredRoundsExceeded:
       return mcpError('the server asks for more than the arguments, which nobody here can give')
