@@ -5,7 +5,8 @@ import type { Keyring } from '../security/keyring.ts'
 import { KeyringError } from '../security/keyring-error.ts'
 
 const ALGORITHM = 'EdDSA'
-const TYPE = 'patchbay-context+jwt'
+/** `typ` of its header: by this nobody takes it for a token of another kind. [RFC 8725 §3.11] */
+export const CONTEXT_TOKEN_TYPE = 'patchbay-context+jwt'
 const LIFETIME_S = 300
 /** How long a process goes on with the key that it knows. */
 const KEPT_MS = 60_000
@@ -112,7 +113,7 @@ export function makeContextTokens({ db, keyring, issuer, nowMs }: ContextTokensD
       const { orgId, userId, conversationId, tool, runId, audience } = context
       const claims = { org: orgId, conversation: conversationId, tool, run: runId }
       return new SignJWT(claims)
-        .setProtectedHeader({ alg: ALGORITHM, typ: TYPE, kid: id })
+        .setProtectedHeader({ alg: ALGORITHM, typ: CONTEXT_TOKEN_TYPE, kid: id })
         .setIssuer(issuer)
         .setSubject(userId)
         .setAudience(audience)

@@ -97,6 +97,16 @@ describe('a token signed by the shared secret', () => {
     ['garbage', 'a.b.c'],
   ])('is refused with %s', (_, token) => isRefused(verify, token))
 
+  test.each(['patchbay-context+jwt', 'application/Patchbay-Context+JWT'])(
+    'is not one that tells a tool for whom it is called (%s)',
+    async (typ) => {
+      await isRefused(verify, bySecret(live, { alg: 'HS256', typ }))
+      const { verify: byKeys } = openVerify(KEYS)
+      await isRefused(byKeys, byKey(live, { alg: 'RS256', kid: 'rsa', typ }))
+      expect(await byKeys(byKey(live, { alg: 'RS256', kid: 'rsa', typ: 'JWT' }))).toBeTruthy()
+    },
+  )
+
   test.each([undefined, null, '', 1, ['ada'], 'x'.repeat(257), 'a\0b', 'a\ud800', 'key:0190'])(
     'names a user by a text that can be stored, and not by %j',
     async (sub) => {

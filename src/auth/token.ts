@@ -1,6 +1,7 @@
 import { type JWTHeaderParameters, type JWTPayload, jwtVerify } from 'jose'
 import { AppError } from '../core/error.ts'
 import type { Secret } from '../core/secret.ts'
+import { CONTEXT_TOKEN_TYPE } from './context-token.ts'
 import type { FindPublishedKey } from './jwks.ts'
 import { isPermission, type Permission } from './permissions.ts'
 import { isUserId, type Principal } from './principal.ts'
@@ -60,7 +61,7 @@ function makeVerify({ keys, issuer, audience, type }: TokenOptions): Verify {
   if (typeof keys === 'function') {
     const rules = { ...checks, algorithms: ASYMMETRIC_ALGORITHMS }
     const keyOf = async (header: JWTHeaderParameters) => {
-      refuseExtensions(header)
+      refuseOthers(header)
       const { alg, kid } = header
       if (kid !== undefined && !(typeof kid === 'string' && KID.test(kid))) throw unauthenticated()
       const found = await keys(kid)
@@ -76,7 +77,7 @@ function makeVerify({ keys, issuer, audience, type }: TokenOptions): Verify {
   const key = lazily(() => crypto.subtle.importKey('raw', bytes, hmac, false, ['verify']))
   const rules = { ...checks, algorithms: ['HS256'] }
   const keyOf = (header: JWTHeaderParameters) => {
-    refuseExtensions(header)
+    refuseOthers(header)
     return key()
   }
   return async (token, now) =>
@@ -91,9 +92,14 @@ function lazily<Value>(make: () => Promise<Value>): () => Promise<Value> {
   }
 }
 
-/** `crit` demands what is not done here (RFC 7515 §4.1.11). `jku`, `jwk`, `x5u` and `x5c` are not looked at by anybody. */
-function refuseExtensions(header: JWTHeaderParameters): void {
+/**
+ * `crit` demands what is not done here (RFC 7515 §4.1.11). `jku`, `jwk`, `x5u` and `x5c` are not looked at by anybody. What tells
+ * a tool's endpoint for whom it is called is no way in, whoever's keys are trusted.
+ */
+function refuseOthers(header: JWTHeaderParameters): void {
   if ('crit' in header || 'b64' in header) throw unauthenticated()
+  const type = typeof header.typ === 'string' ? header.typ.toLowerCase() : ''
+  if (type.replace(/^application\//, '') === CONTEXT_TOKEN_TYPE) throw unauthenticated()
 }
 
 /** jose has compared `exp` and `nbf` with the clock; it takes any number for them, an infinite one too. */
