@@ -282,6 +282,10 @@ async function withinRoom(
   })
 }
 
+function schemasOf({ argsSchema, outputSchema }: Pick<StoredTool, 'argsSchema' | 'outputSchema'>) {
+  return outputSchema === null ? argsSchema : { argsSchema, outputSchema }
+}
+
 function reportOf(
   { title, version, hash, credentials }: ToolPlan,
   steps: readonly Decided[],
