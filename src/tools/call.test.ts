@@ -58,7 +58,10 @@ async function call({ config, invocation, host = {}, domains, tool: more, circui
   const run = makeCall({
     egress,
     circuit: circuit ?? circuitOf(),
-    contextToken: async ({ runId, audience }) => `token-for-${runId}-at-${audience}`,
+    contextToken: async ({ userId, runId, audience }) => {
+      if (userId === 'nobody') throw new Error('no key')
+      return `token-for-${runId}-at-${audience}`
+    },
     callMcp: () => Promise.reject(new Error('not a tool of a server')),
     sendCall: makeSendCall({
       egress,
@@ -389,4 +392,9 @@ describe('a credential', () => {
       expect(JSON.stringify(await call({ config: echo }))).not.toContain('tok-')
     }
   })
+})
+
+test('without the token that says for whom it is called there is no run', async () => {
+  await expect(call({ invocation: { userId: 'nobody' } })).rejects.toThrow('no key')
+  expect([begun, endpoint.requests]).toEqual([[], []])
 })

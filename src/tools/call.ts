@@ -106,11 +106,14 @@ export function makeCall(deps: CallDeps) {
     }
     let health: EndpointVerdict = 'neither'
     try {
+      // Before there is a run: where it cannot be had, nothing was tried.
+      const contextToken =
+        prepared === null ? null : await tokenFor(deps, prepared.url, tool, invocation, run.id)
       await run.begin(shown, at)
       const called =
-        prepared === null
+        prepared === null || contextToken === null
           ? await callOnServer(deps, tool, host, invocation, run.id, makeRedact(secrets))
-          : await send(deps, prepared, tool, invocation, run.id, secrets)
+          : await send(deps, prepared, contextToken, secrets)
       health = called.health
       const result = hideMarked(tool.outputSchema ?? {}, called.result.result)
       const { attempts, exchange } = called
@@ -152,17 +155,24 @@ async function callOnServer(
   return { result: clean, health, attempts: 1, exchange: null }
 }
 
-async function send(
+function tokenFor(
   deps: CallDeps,
-  { call, url }: Extract<Prepared, { kind: 'ready' }>,
+  url: string,
   tool: CalledTool,
   { orgId, userId, conversationId }: CheckedInvocation,
   runId: string,
+): Promise<string> {
+  const audience = new URL(url).origin
+  return deps.contextToken({ orgId, userId, conversationId, tool: tool.name, runId, audience })
+}
+
+async function send(
+  deps: CallDeps,
+  { call, url }: Extract<Prepared, { kind: 'ready' }>,
+  contextToken: string,
   secrets: readonly string[],
 ) {
-  const audience = new URL(url).origin
-  const context = { orgId, userId, conversationId, tool: tool.name, runId, audience }
-  const sent = await deps.sendCall({ ...call, contextToken: await deps.contextToken(context) })
+  const sent = await deps.sendCall({ ...call, contextToken })
   const { method, body } = call
   const { headers } = sent
   const redact = makeRedact([...secrets, ...proofsIn(headers)])

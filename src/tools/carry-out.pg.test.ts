@@ -11,6 +11,7 @@ import { fromDrizzle } from '../outbox/adapters.ts'
 import { type EventInput, emit } from '../outbox/emit.ts'
 import type { Keyring } from '../security/keyring.ts'
 import { makeLog } from '../telemetry/log.ts'
+import { expireApprovals } from './approval-queries.ts'
 import { makeApprovals } from './approvals.ts'
 import { type Decided, makeCarryOut } from './carry-out.ts'
 import { type ExternalTool, type HeldCall, makeInvoke, type RunAnswer } from './invoke.ts'
@@ -260,4 +261,43 @@ test('a call whose first turn failed is told of again with the turn that waits f
     { id: first.eventId, data: whole },
     { id: told?.eventId, data: whole },
   ])
+})
+
+test('of all who decide, sweep and carry out at the same moment one has it', async () => {
+  for (let round = 0; round < 20; round += 1) {
+    const { approvalId } = await hold({ args: { round } })
+    await attach(approvalId)
+    const started: string[] = []
+    const run = (held: HeldCall) => {
+      started.push(held.runId)
+      return ran(held)
+    }
+    const soon = round % 2 === 0 ? '0 seconds' : '1 hour'
+    await database.pool.query(
+      'update patchbay.tool_approvals set expires_at = now() + $2::interval where id = $1',
+      [approvalId, soon],
+    )
+    const carry = () =>
+      Promise.all([carryOut(run).carryOut(approvalId), carryOut(run).carryOut(approvalId)])
+    const decide = async (_: unknown, at: number) => {
+      await approvals()
+        .decide(orgId, approvalId, at % 2 === 0 ? 'approve' : 'deny', actor(`by ${at}`))
+        .then(carry, () => undefined)
+    }
+    wentOn = []
+    await Promise.all([
+      ...Array.from({ length: 10 }, decide),
+      expireApprovals(database.pool),
+      expireApprovals(database.pool),
+    ])
+    await carry()
+    const { state, runId } = await approvals().get(orgId, approvalId)
+    expect(started).toEqual(state === 'approved' ? [runId] : [])
+    expect(wentOn).toMatchObject([{ decided: { approvalId, state } }])
+  }
+  const { rows } = await database.pool.query(
+    `select count(*)::int from patchbay.outbox_events where org_id = $1 and type = 'tool.approval.decided'`,
+    [orgId],
+  )
+  expect(rows).toEqual([{ count: 20 }])
 })
