@@ -75,11 +75,13 @@ export function toMistakeResult(error: AppError): CallToolResult {
   return failure(wrong + retry)
 }
 
-/** For a person who is asked whether a call may run. */
-export function toQuestion({ tool, arguments: args }: WaitingCall, maxLength: number): string {
+/** For a person who is asked whether a call may run; null: its arguments are too long to be seen there, which is no way to decide. */
+export function toQuestion(
+  { tool, arguments: args }: WaitingCall,
+  maxLength: number,
+): string | null {
   const shown = JSON.stringify(args, null, 2) ?? ''
-  const cut = shown.length > maxLength ? `${shown.slice(0, maxLength).toWellFormed()}…` : shown
-  return `Run ${tool} with these arguments?\n${cut}`
+  return shown.length > maxLength ? null : `Run ${tool} with these arguments?\n${shown}`
 }
 
 function whyNot({ tool, outcome, error }: ToldRun): string {

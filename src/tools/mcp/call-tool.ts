@@ -126,8 +126,9 @@ export function makeCallTool(deps: CallToolDeps) {
       return toCallResult(run, { promised, misfits, shorten: deps.shorten })
     }
     const mayAsk = said === 'nothing' && takesForms(context)
-    return mayAsk && (await caller.may('org:tools:manage'))
-      ? question(caller, call, asked.waiting)
+    const message = mayAsk ? toQuestion(asked.waiting, MAX_QUESTION_LENGTH) : null
+    return message !== null && (await caller.may('org:tools:manage'))
+      ? question(caller, call, asked.waiting, message)
       : toWaitingResult(asked.waiting, orgId)
   }
 
@@ -153,7 +154,12 @@ export function makeCallTool(deps: CallToolDeps) {
     return 'yes or no'
   }
 
-  async function question(caller: McpCaller, call: Call, waiting: WaitingCall): Promise<Answer> {
+  async function question(
+    caller: McpCaller,
+    call: Call,
+    waiting: WaitingCall,
+    message: string,
+  ): Promise<Answer> {
     const { orgId, by } = caller
     const holder = { orgId, principalId: by.principalId }
     return inputRequired({
@@ -161,7 +167,7 @@ export function makeCallTool(deps: CallToolDeps) {
       inputRequests: {
         [APPROVAL]: inputRequired.elicit({
           mode: 'form',
-          message: toQuestion(waiting, MAX_QUESTION_LENGTH),
+          message,
           requestedSchema: {
             type: 'object',
             properties: { approve: { type: 'boolean', title: 'Run it' } },

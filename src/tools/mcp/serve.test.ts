@@ -196,6 +196,18 @@ describe('a call that has to be approved', () => {
     expect(asked).toBe(0)
   })
 
+  test('is not put to anybody where its arguments are too long to be seen', async () => {
+    let asked = 0
+    const waiting = { ...WAITS.waiting, arguments: { title: 'x'.repeat(5000) } }
+    const world = makeMcpWorld({ ...manager, answer: { kind: 'waits', waiting }, decided: DONE })
+    await using client = await openClientOf(world, '2026-07-28', () => {
+      asked += 1
+      return { action: 'accept', content: { approve: true } }
+    })
+    expect(textOf(await client.callTool(CALL))).toContain(`approval ${APPROVAL}`)
+    expect(asked).toBe(0)
+  })
+
   test('that somebody else decided meanwhile is told as what came of it', async () => {
     const world = makeMcpWorld(manager)
     await using client = await openClientOf(world, '2026-07-28', () => ({
