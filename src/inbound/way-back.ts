@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { AppError } from '../core/error.ts'
 import type { Queryable } from '../db/pool.ts'
 import type { Log } from '../telemetry/log.ts'
 import { type Question, questionSchema } from './question.ts'
@@ -57,7 +58,10 @@ export async function oweTurn(
   }
 }
 
-/** The way back for a turn that goes on when a call it waited for was decided. */
+/**
+ * The way back for a turn that goes on when a call it waited for was decided. Where there is none any more, as after the
+ * integration was deleted, the turn goes on all the same: its conversation has the answer.
+ */
 export function makeWayBack(deps: WayBackDeps, log: Log) {
   const subscriptionFor = makeSubscriptionFor(deps)
   return async (
@@ -66,7 +70,14 @@ export function makeWayBack(deps: WayBackDeps, log: Log) {
   ) => {
     const known = waySchema.parse(way)
     const { providerKey, answer } = known
-    const subscriptionId = await subscriptionFor(orgId, integrationId, providerKey, known)
+    const fields = { org_id: orgId, integration_id: integrationId }
+    const subscriptionId = await subscriptionFor(orgId, integrationId, providerKey, known).catch(
+      (error: unknown) => {
+        if (!isForGood(error)) throw error
+        log.warn({ ...fields, err: error }, 'answer.not_brought')
+        return null
+      },
+    )
     return {
       inTurn: async (client: Queryable, turn: TurnOnItsWay): Promise<void> => {
         if (subscriptionId !== null) await oweTurn(client, orgId, subscriptionId, turn)
@@ -75,10 +86,14 @@ export function makeWayBack(deps: WayBackDeps, log: Log) {
         if (typeof answer === 'string') return
         // Apps take no answers there after half an hour; the conversation has it.
         await deps.postTo(orgId, providerKey, answer.url, text).catch((error: unknown) => {
-          const fields = { org_id: orgId, integration_id: integrationId, err: error }
-          log.warn(fields, 'answer.not_brought')
+          log.warn({ ...fields, err: error }, 'answer.not_brought')
         })
       },
     }
   }
+}
+
+/** The integration is gone, or may have no further subscription. */
+function isForGood(error: unknown): boolean {
+  return error instanceof AppError && ['NOT_FOUND', 'UNPROCESSABLE'].includes(error.code)
 }
