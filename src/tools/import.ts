@@ -249,11 +249,6 @@ function giveWireNames(
   })
 }
 
-/** In one value, to be measured together. */
-function schemasOf({ argsSchema, outputSchema }: Pick<StoredTool, 'argsSchema' | 'outputSchema'>) {
-  return outputSchema === null ? argsSchema : [argsSchema, outputSchema]
-}
-
 /** What there is no room for is skipped, the first ones go first. */
 async function withinRoom(
   tx: DbTx,
