@@ -174,10 +174,7 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
       by: Actor,
     ): Promise<ExternalTool> {
       const host = await hostOf(orgId, integrationId)
-      if (!host.supportsTools) {
-        throw new AppError('UNPROCESSABLE', 'Tools cannot be defined on this kind of integration.')
-      }
-      if (isOfServer(host)) throw new AppError('UNPROCESSABLE', NOT_BY_HAND)
+      assertTakesTools(host)
       await check(orgId, host, input)
       return inOrg(orgId, async (tx) => {
         const wireName = await nameFor(tx, orgId, input.name, null)
@@ -241,10 +238,18 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
   }
 }
 
-export const NOT_BY_HAND =
-  'The tools of an MCP server are read from it: POST …/tools/refresh reads them now. For tools of your own make an integration of generic-webhook.'
+/** @throws AppError `UNPROCESSABLE` where nobody may add tools to an integration */
+export function assertTakesTools(host: Pick<ToolHost, 'supportsTools' | 'providerKey'>): void {
+  if (!host.supportsTools) {
+    throw new AppError('UNPROCESSABLE', 'Tools cannot be defined on this kind of integration.')
+  }
+  if (isOfServer(host)) throw new AppError('UNPROCESSABLE', NOT_BY_HAND)
+}
 
-export function isOfServer({ providerKey }: ToolHost): boolean {
+const NOT_BY_HAND =
+  'The tools of an MCP server are read from it: POST …/tools/refresh reads them now. For tools of your own, or of an OpenAPI document, make an integration of generic-webhook.'
+
+function isOfServer({ providerKey }: Pick<ToolHost, 'providerKey'>): boolean {
   return providerKey === 'mcp'
 }
 

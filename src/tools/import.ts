@@ -5,7 +5,7 @@ import type { DbTx } from '../db/pool.ts'
 import type { InOrg } from '../db/tenants.ts'
 import { externalToolDefinitions as tools } from '../db/tool-tables.ts'
 import type { BuiltinTool } from './builtins.ts'
-import { isOfServer, NOT_BY_HAND, type ToolHost, type UrlJudge } from './definitions.ts'
+import { assertTakesTools, type ToolHost, type UrlJudge } from './definitions.ts'
 import {
   ARGUMENT,
   assertHttpConfig,
@@ -76,10 +76,7 @@ export function makeToolImport(deps: ToolImportDeps) {
   ) {
     const host = await deps.loadHost(orgId, integrationId)
     if (host === null) throw notFound('integration')
-    if (!host.supportsTools) {
-      throw new AppError('UNPROCESSABLE', 'Tools cannot be defined on this kind of integration.')
-    }
-    if (isOfServer(host)) throw new AppError('UNPROCESSABLE', NOT_BY_HAND)
+    assertTakesTools(host)
     const { made, judge } = await plan(orgId, integrationId, host, input)
     const judgeMerged = (step: Step): Step => {
       if (step.kind !== 'change' || !step.merged.kept.includes('httpConfig')) return step

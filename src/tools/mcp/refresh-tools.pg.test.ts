@@ -15,6 +15,14 @@ afterEach(() => {
 })
 const { install, refresh, catalogOf, patchTool, integrationOf } = makeMcpInstalls(api, server)
 
+test('a document is not imported among the tools of a server', async () => {
+  const { path, token } = await install()
+  const openapi = { openapi: '3.1.0', info: { title: 'T', version: '1' }, paths: {} }
+  const answer = await api.call('POST', `${path}/tools/import`, { token, json: { openapi } })
+  expect(answer).toMatchObject({ status: 422, body: { error: 'UNPROCESSABLE' } })
+  expect(answer.body.detail).toContain('make an integration of generic-webhook')
+})
+
 describe('a server that cannot be read', () => {
   test.each([
     ['breaks', 502, 'TOOL_FAILED', /HTTP 500/],
