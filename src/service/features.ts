@@ -104,8 +104,9 @@ export function makeFeatures(config: Config, resources: Resources, log: Log) {
     inOrg,
     model: modelOf(config, egress.operatorFetch),
     history: conversations.latest,
-    listTools: async (orgId) => (await tools.catalog.list(orgId)).map(toModelTool),
-    invokeTool: tools.invoke.ask,
+    // Whoever has a turn may chat.
+    listTools: async (orgId) => (await tools.catalog.list(orgId, MAY_CHAT)).map(toModelTool),
+    invokeTool: (call) => tools.invoke.ask(call, MAY_CHAT),
     prepareWait: tools.approvals.prepareWait,
     emit: emitIn,
     newId,
@@ -126,6 +127,8 @@ export function makeFeatures(config: Config, resources: Resources, log: Log) {
     turn,
   }
 }
+
+const MAY_CHAT = () => Promise.resolve(true)
 
 const MAX_PLACE_WAIT_MS = 5000
 

@@ -13,7 +13,7 @@ const MAX_RESULT_LENGTH = 60_000
 /** The tools of orgs for MCP clients, wired. */
 export function makeMcp({ resources, features, approvalWork }: Works, log: Log) {
   const { keyring, jobs } = resources
-  const { builtins, catalog, invoke, validate } = features
+  const { catalog, invoke, validate } = features
   const sealedFor = ({ orgId, principalId }: { orgId: string; principalId: string }) => ({
     orgId,
     table: 'mcp',
@@ -22,14 +22,13 @@ export function makeMcp({ resources, features, approvalWork }: Works, log: Log) 
   })
   return makeMcpServer({
     version: packageJson.version,
-    builtins,
     list: catalog.list,
     find: catalog.find,
     validate,
     shorten: (text) => cutMiddle(text, MAX_RESULT_LENGTH),
-    ask: async (invocation, by) => {
+    ask: async (invocation, by, may) => {
       try {
-        return await invoke.ask({ ...invocation, by })
+        return await invoke.ask({ ...invocation, by }, may)
       } finally {
         jobs.wake()
       }

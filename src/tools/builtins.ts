@@ -21,6 +21,20 @@ export interface BuiltinTool {
   ) => Promise<unknown>
 }
 
+/** Whether who asks, and may use tools, may do that too. */
+export type May = (permission: 'org:chat') => Promise<boolean>
+
+/** Those of the built-in tools that are there for who asks. */
+export async function builtinsFor(
+  builtins: readonly BuiltinTool[],
+  may: May,
+): Promise<BuiltinTool[]> {
+  const isFor = await Promise.all(
+    builtins.map(({ permission }) => permission === 'org:tools:use' || may(permission)),
+  )
+  return builtins.filter((_, at) => isFor[at])
+}
+
 export interface FoundMessage {
   readonly conversationId: string
   readonly role: string

@@ -38,7 +38,8 @@ async function define(name: string, wireName = name.replaceAll('.', '_')): Promi
   )
 }
 
-const names = async (org = orgId) => (await catalog.list(org)).map((tool) => tool.name)
+const mayChat = async () => true
+const names = async (org = orgId) => (await catalog.list(org, mayChat)).map((tool) => tool.name)
 const BUILTIN = ['clock.now', 'conversation.search']
 
 test('built-in and external tools stand in one list, always in the same order', async () => {
@@ -46,7 +47,7 @@ test('built-in and external tools stand in one list, always in the same order', 
   await define('Alpha')
   await define('alpha.beta')
   expect(await names()).toEqual(['Alpha', 'alpha.beta', ...BUILTIN, 'zoo.feed'])
-  expect(await catalog.list(orgId)).toContainEqual({
+  expect(await catalog.list(orgId, mayChat)).toContainEqual({
     name: 'zoo.feed',
     wireName: 'zoo_feed',
     description: 'Does it.',
@@ -58,7 +59,9 @@ test('built-in and external tools stand in one list, always in the same order', 
     isReadOnly: true,
     isIdempotent: true,
   })
-  expect((await catalog.list(orgId)).find((tool) => tool.name === 'clock.now')).toMatchObject({
+  expect(
+    (await catalog.list(orgId, mayChat)).find((tool) => tool.name === 'clock.now'),
+  ).toMatchObject({
     source: 'builtin',
     integrationId: null,
   })

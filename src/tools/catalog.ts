@@ -4,7 +4,7 @@ import { orgIntegrations } from '../db/schema.ts'
 import type { InOrg, SendInOrg } from '../db/tenants.ts'
 import { externalToolDefinitions } from '../db/tool-tables.ts'
 import type { JsonSchema } from './args.ts'
-import type { BuiltinTool } from './builtins.ts'
+import { type BuiltinTool, builtinsFor, type May } from './builtins.ts'
 import { type HttpConfig, parseHttpConfig } from './http-config.ts'
 import type { ToolRateLimit } from './rate-limit.ts'
 
@@ -56,6 +56,18 @@ interface CatalogDeps {
 /** Of a server that is no longer to be believed. */
 const isStale = sql<boolean>`${externalToolDefinitions.httpConfig} is null and ${orgIntegrations.toolsFreshUntil} < now()`
 
+/** Without what the document or the server said that it came from, which is large. */
+const LISTED = {
+  name: externalToolDefinitions.name,
+  wireName: externalToolDefinitions.wireName,
+  description: externalToolDefinitions.description,
+  argsSchema: externalToolDefinitions.argsSchema,
+  outputSchema: externalToolDefinitions.outputSchema,
+  httpConfig: externalToolDefinitions.httpConfig,
+  approval: externalToolDefinitions.approval,
+  integrationId: externalToolDefinitions.integrationId,
+}
+
 const ofItsIntegration = and(
   eq(orgIntegrations.orgId, externalToolDefinitions.orgId),
   eq(orgIntegrations.id, externalToolDefinitions.integrationId),
@@ -105,7 +117,7 @@ export function makeCatalog({ inOrg, readInOrg, builtins, whenStale }: CatalogDe
   const externalOf = (orgId: string) =>
     inOrg(orgId, (tx) =>
       tx
-        .select({ tool: externalToolDefinitions, isStale })
+        .select({ ...LISTED, isStale })
         .from(externalToolDefinitions)
         .innerJoin(orgIntegrations, ofItsIntegration)
         .where(isListed(orgId))
@@ -113,8 +125,8 @@ export function makeCatalog({ inOrg, readInOrg, builtins, whenStale }: CatalogDe
     )
 
   return {
-    /** Of all tools; without their schemas, which may be large. */
-    async names(orgId: string): Promise<string[]> {
+    /** Of all tools that are there for who asks; without their schemas, which may be large. */
+    async names(orgId: string, may: May): Promise<string[]> {
       const { name } = externalToolDefinitions
       const rows = await inOrg(orgId, (tx) =>
         tx
@@ -123,11 +135,12 @@ export function makeCatalog({ inOrg, readInOrg, builtins, whenStale }: CatalogDe
           .innerJoin(orgIntegrations, ofItsIntegration)
           .where(isListed(orgId)),
       )
-      return [...builtins, ...rows].map((tool) => tool.name)
+      return [...(await builtinsFor(builtins, may)), ...rows].map((tool) => tool.name)
     },
 
-    async list(orgId: string): Promise<CatalogTool[]> {
-      const own = builtins.map(
+    /** What is there for who asks. */
+    async list(orgId: string, may: May): Promise<CatalogTool[]> {
+      const own = (await builtinsFor(builtins, may)).map(
         ({ name, wireName, description, argsSchema }): CatalogTool => ({
           name,
           wireName,
@@ -142,19 +155,13 @@ export function makeCatalog({ inOrg, readInOrg, builtins, whenStale }: CatalogDe
         }),
       )
       const rows = await externalOf(orgId)
-      const stale = rows.filter((row) => row.isStale).map(({ tool }) => tool.integrationId)
+      const stale = rows.filter((row) => row.isStale).map((row) => row.integrationId)
       for (const integrationId of new Set(stale)) whenStale(orgId, integrationId)
       const external = rows.map(
-        ({ tool }): CatalogTool => ({
-          name: tool.name,
-          wireName: tool.wireName,
-          description: tool.description,
-          argsSchema: tool.argsSchema,
+        ({ httpConfig, isStale: _, ...tool }): CatalogTool => ({
+          ...tool,
           source: 'external',
-          integrationId: tool.integrationId,
-          outputSchema: tool.outputSchema,
-          approval: tool.approval,
-          ...natureOf(parseHttpConfig(tool.httpConfig)),
+          ...natureOf(parseHttpConfig(httpConfig)),
         }),
       )
       return [...own, ...external].sort((a, b) => (a.name < b.name ? -1 : 1))

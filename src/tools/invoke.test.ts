@@ -79,7 +79,7 @@ async function invoke(
     args: { n: 1 },
     ...call,
   }
-  const answer = await run.ask(whole)
+  const answer = await run.ask(whole, async () => true)
   return answer.kind === 'ran' ? answer.run : answer.waiting
 }
 

@@ -1,7 +1,7 @@
 import type { Actor } from '../core/actor.ts'
 import { AppError, invalidField } from '../core/error.ts'
 import type { JsonSchema, makeArgsValidator } from './args.ts'
-import type { BuiltinTool } from './builtins.ts'
+import { type BuiltinTool, builtinsFor, type May } from './builtins.ts'
 import type { Called, CallRun, CheckedInvocation } from './call.ts'
 import { callHashOf } from './call-hash.ts'
 import type { RunnableTool } from './catalog.ts'
@@ -70,7 +70,7 @@ export interface HeldCall extends HeldRun {
 export interface InvokeDeps {
   readonly find: (orgId: string, name: string) => Promise<RunnableTool | null>
   readonly findById: (orgId: string, toolId: string) => Promise<ExternalTool | null>
-  readonly names: (orgId: string) => Promise<string[]>
+  readonly names: (orgId: string, may: May) => Promise<string[]>
   readonly validate: ReturnType<typeof makeArgsValidator>['validate']
   readonly call: (
     tool: ExternalTool,
@@ -146,14 +146,15 @@ export function makeInvoke(deps: InvokeDeps) {
   }
 
   return {
-    /** Runs a tool, or has its call wait for approval where the tool demands that. */
-    async ask(invocation: Invocation): Promise<RunAnswer> {
+    /** Runs a tool that is there for who asks, or has its call wait for approval where the tool demands that. */
+    async ask(invocation: Invocation, may: May): Promise<RunAnswer> {
       if (invocation.conversationId?.includes('\0') === true) {
         throw invalidField('conversationId', 'must not have the character U+0000')
       }
       const tool = await deps.find(invocation.orgId, invocation.name)
-      if (tool === null) {
-        const close = closestNames(invocation.name, await deps.names(invocation.orgId))
+      if (tool === null || !(await isThereFor(tool, may))) {
+        const names = await deps.names(invocation.orgId, may)
+        const close = closestNames(invocation.name, names)
         const hint = close.length === 0 ? '' : ` Did you mean ${close.join(' or ')}?`
         throw new AppError('NOT_FOUND', `No such tool: ${invocation.name.slice(0, 128)}.${hint}`)
       }
@@ -202,6 +203,10 @@ export function makeInvoke(deps: InvokeDeps) {
 
 const GONE = 'the tool was deleted or disabled after this call was asked for'
 const CHANGED = 'the tool was changed after this call was asked for: ask again'
+
+async function isThereFor(tool: RunnableTool, may: May): Promise<boolean> {
+  return tool.kind === 'external' || (await builtinsFor([tool.tool], may)).length === 1
+}
 
 function whatOf(tool: RunnableTool) {
   return tool.kind === 'builtin'

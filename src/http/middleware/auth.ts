@@ -1,3 +1,4 @@
+import type { Context } from 'hono'
 import { createMiddleware } from 'hono/factory'
 import type { Requirement } from '../../auth/permissions.ts'
 import type { Authorize } from '../../auth/principal.ts'
@@ -36,6 +37,19 @@ export function requires(requirement: Requirement) {
     await c.get('authorize')(orgId, requirement)
     await next()
   })
+}
+
+/** Whether the principal, who was let in already, may do more in the org. */
+export function mayIn(c: Context<AppEnv>, orgId: string) {
+  return async (permission: Requirement): Promise<boolean> => {
+    try {
+      await c.get('authorize')(orgId, permission)
+      return true
+    } catch (error) {
+      if (error instanceof AppError && error.code === 'FORBIDDEN') return false
+      throw error
+    }
+  }
 }
 
 /** The same for routes that name the org in the query or the body. */

@@ -4,7 +4,7 @@ import { isOrgId } from '../../core/id.ts'
 import type { makeMcpServer } from '../../tools/mcp/serve.ts'
 import { actorOf } from '../actor.ts'
 import type { AppEnv } from '../env.ts'
-import { requires } from '../middleware/auth.ts'
+import { mayIn, requires } from '../middleware/auth.ts'
 import { makeRouter } from '../route.ts'
 
 const WELL_KNOWN = '/.well-known/oauth-protected-resource'
@@ -44,22 +44,12 @@ export function mcpRoutes({ mcp }: McpRoutesDeps) {
         orgId,
         by: actorOf(c),
         traceparent: c.req.header('traceparent') ?? null,
-        may: (permission) => isAllowed(c.get('authorize')(orgId, permission)),
+        may: mayIn(c, orgId),
       })
       if (response.status === 405) response.headers.set('allow', 'POST')
       return response
     },
   )
-}
-
-async function isAllowed(authorized: Promise<void>): Promise<boolean> {
-  try {
-    await authorized
-    return true
-  } catch (error) {
-    if (error instanceof AppError && error.code === 'FORBIDDEN') return false
-    throw error
-  }
 }
 
 /**

@@ -300,6 +300,41 @@ describe('an execution', () => {
   })
 })
 
+describe('a tool that reads conversations', () => {
+  const name = 'conversation.search'
+  const keyOf = async (permissions: readonly string[]): Promise<string> => {
+    const json = { name: 'Tools', permissions }
+    return (await api.call('POST', `${org}/api-keys`, { token, json })).body.key
+  }
+
+  test('is there, everywhere, for who may chat alone', async () => {
+    const [outside, inside] = await Promise.all([
+      keyOf(['org:tools:use', 'org:tools:manage']),
+      keyOf(['org:tools:use', 'org:chat']),
+    ])
+    for (const [key, isThere] of [
+      [outside, false],
+      [inside, true],
+    ] as const) {
+      for (const list of [`${org}/tools`, `/tools?orgId=${orgId}`, `${org}/tools?format=openai`]) {
+        const { text } = await api.call('GET', list, { token: key })
+        expect(text.includes('"clock')).toBe(true)
+        expect(text.includes('"conversation')).toBe(isThere)
+      }
+      for (const wanted of [name, 'conversation_search', 'Conversation.Search']) {
+        for (const run of [`${org}/tools/${wanted}/execute`, `/tools/${wanted}/execute`]) {
+          const json = { orgId, args: { query: 'x' } }
+          const answer = await api.call('POST', run, { token: key, json })
+          expect(answer.status).toBe(isThere ? 200 : 404)
+        }
+      }
+      const path = `${org}/tools/conversation.serch/execute`
+      const { body } = await api.call('POST', path, { token: key, json: { args: {} } })
+      expect(body.detail.includes(name)).toBe(isThere)
+    }
+  })
+})
+
 test('nothing of all this broke inside', () => {
   expect(api.broken).toEqual([])
 })

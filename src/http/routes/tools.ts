@@ -11,7 +11,7 @@ import { toolRateLimit } from '../../tools/rate-limit.ts'
 import { resultOf } from '../../tools/runs.ts'
 import { actorOf } from '../actor.ts'
 import type { AppEnv } from '../env.ts'
-import { requires, requiresOfNamedOrg } from '../middleware/auth.ts'
+import { mayIn, requires, requiresOfNamedOrg } from '../middleware/auth.ts'
 import { makeRouter, route } from '../route.ts'
 import { body, json, ok, orgParam, time, uuid } from '../schemas.ts'
 
@@ -210,7 +210,7 @@ export function toolRoutes({ catalog, definitions, ask, wake }: ToolRoutesDeps) 
       const { signal } = c.req.raw
       const traceparent = c.req.header('traceparent') ?? null
       const who = { userId: by.principalId, conversationId, source: 'api', by }
-      return await ask({ ...rest, ...who, signal, traceparent })
+      return await ask({ ...rest, ...who, signal, traceparent }, mayIn(c, rest.orgId))
     } finally {
       wake()
     }
@@ -219,12 +219,14 @@ export function toolRoutes({ catalog, definitions, ask, wake }: ToolRoutesDeps) 
   return makeRouter()
     .openapi(listFlat, async (c) => {
       const { orgId, format } = c.req.valid('query')
-      return c.json({ tools: formatTools(await catalog.list(orgId), format) }, 200)
+      const listed = await catalog.list(orgId, mayIn(c, orgId))
+      return c.json({ tools: formatTools(listed, format) }, 200)
     })
     .openapi(listOfOrg, async (c) => {
       const { orgId } = c.req.valid('param')
       const { format } = c.req.valid('query')
-      return c.json({ tools: formatTools(await catalog.list(orgId), format) }, 200)
+      const listed = await catalog.list(orgId, mayIn(c, orgId))
+      return c.json({ tools: formatTools(listed, format) }, 200)
     })
     .openapi(executeFlat, async (c) => {
       const { orgId, args, conversationId } = c.req.valid('json')

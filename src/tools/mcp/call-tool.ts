@@ -12,6 +12,7 @@ import { z } from 'zod'
 import type { Actor } from '../../core/actor.ts'
 import { AppError, type ErrorDetail } from '../../core/error.ts'
 import type { JsonSchema } from '../args.ts'
+import type { May } from '../builtins.ts'
 import type { RunnableTool } from '../catalog.ts'
 import { type ApprovalStateDeps, makeApprovalState } from './approval-state.ts'
 import {
@@ -51,12 +52,13 @@ interface McpInvocation extends Call {
 export interface CallToolDeps extends ApprovalStateDeps {
   readonly find: (orgId: string, name: string) => Promise<RunnableTool | null>
   /**
-   * Runs a tool, or has the call wait for a person; asked again, the same call of the same caller is the same, and gives what
+   * Runs a tool that is there for the caller, or has the call wait for a person; asked again, the same call of the same caller is the same, and gives what
    * came of it. What the caller did wrong is thrown.
    */
   readonly ask: (
     invocation: McpInvocation,
     by: Actor,
+    may: May,
   ) => Promise<
     | { readonly kind: 'ran'; readonly run: ToldRun }
     | { readonly kind: 'waits'; readonly waiting: WaitingCall }
@@ -103,9 +105,6 @@ export function makeCallTool(deps: CallToolDeps) {
   async function answer(caller: McpCaller, call: Call, context: ServerContext): Promise<Answer> {
     const { orgId, by } = caller
     const tool = await deps.find(orgId, call.name)
-    if (tool?.kind === 'builtin' && !(await isFor(tool.tool.permission, caller))) {
-      throw new AppError('NOT_FOUND', `No such tool: ${call.name}.`)
-    }
     const promised = tool?.kind === 'external' ? promisedSchema(tool) : null
     const said = await hear(caller, call, context)
     const asked = await deps.ask(
@@ -119,6 +118,7 @@ export function makeCallTool(deps: CallToolDeps) {
         traceparent: caller.traceparent,
       },
       by,
+      caller.may,
     )
     if (asked.kind === 'ran') {
       const { run } = asked
@@ -201,14 +201,6 @@ export function makeCallTool(deps: CallToolDeps) {
       throw new ProtocolError(ProtocolErrorCode.InvalidParams, known.message)
     }
   }
-}
-
-/** Whether a built-in tool is there for the caller, who may use tools. */
-export async function isFor(
-  permission: 'org:tools:use' | 'org:chat',
-  { may }: McpCaller,
-): Promise<boolean> {
-  return permission === 'org:tools:use' || may(permission)
 }
 
 /** Also without a word on why: the state is whatever somebody sent. */

@@ -4,9 +4,9 @@ import {
   ProtocolErrorCode,
   Server,
 } from '@modelcontextprotocol/server'
-import type { BuiltinTool } from '../builtins.ts'
+import type { May } from '../builtins.ts'
 import type { CatalogTool } from '../catalog.ts'
-import { type CallToolDeps, isFor, type McpCaller, makeCallTool } from './call-tool.ts'
+import { type CallToolDeps, type McpCaller, makeCallTool } from './call-tool.ts'
 import { toListedTool } from './listed-tool.ts'
 
 /** How long a client may go by a list it has: nobody tells it of a change. */
@@ -17,8 +17,7 @@ const INSTRUCTIONS =
 
 export interface McpServerDeps extends CallToolDeps {
   readonly version: string
-  readonly builtins: readonly Pick<BuiltinTool, 'name' | 'permission'>[]
-  readonly list: (orgId: string) => Promise<CatalogTool[]>
+  readonly list: (orgId: string, may: May) => Promise<CatalogTool[]>
 }
 
 /**
@@ -31,15 +30,8 @@ export function makeMcpServer(deps: McpServerDeps) {
   const callTool = makeCallTool(deps)
 
   async function listTools(caller: McpCaller) {
-    const hidden = new Set<string>()
-    for (const { name, permission } of deps.builtins) {
-      if (!(await isFor(permission, caller))) hidden.add(name)
-    }
-    const tools = await deps.list(caller.orgId)
-    return tools
-      .filter(({ name, source }) => source === 'external' || !hidden.has(name))
-      .map(toListedTool)
-      .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    const tools = await deps.list(caller.orgId, caller.may)
+    return tools.map(toListedTool).toSorted((a, b) => (a.name < b.name ? -1 : 1))
   }
 
   /** What nobody expected is logged here, once, and told without a word on what it was. */
