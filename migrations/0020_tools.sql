@@ -25,6 +25,9 @@ alter table patchbay.org_integrations
   add column tools_problem text,
   add column tools_fresh_until timestamptz,
   add column tools_reading_until timestamptz;
+-- Servers whose time has come; one that was never read comes first.
+create index org_integrations_tools_due on patchbay.org_integrations (coalesce(tools_fresh_until, '-infinity'::timestamptz))
+  where provider_key = 'mcp' and deleted_at is null;
 
 alter table patchbay.tool_runs
   drop constraint tool_runs_source_check,
@@ -107,3 +110,9 @@ create table patchbay.context_keys (
   -- From when on it signs nothing new.
   retired_at timestamptz
 );
+
+-- The first id of all for what is before the time that ids know of: a window that begins there has everything in it.
+create or replace function patchbay.id_floor(at timestamptz) returns uuid
+  language sql immutable strict parallel safe as $$
+    select rpad(lpad(to_hex(greatest(floor(extract(epoch from at) * 1000), 0)::bigint), 12, '0'), 32, '0')::uuid
+  $$;

@@ -10,9 +10,9 @@ const DUE = `
 select i.org_id as "orgId", i.id
 from patchbay.org_integrations as i
 where i.provider_key = 'mcp' and i.is_enabled and i.deleted_at is null
-  and (i.tools_fresh_until is null or i.tools_fresh_until < now())
+  and coalesce(i.tools_fresh_until, '-infinity'::timestamptz) < now()
   and (i.tools_reading_until is null or i.tools_reading_until < now())
-order by i.tools_fresh_until nulls first
+order by coalesce(i.tools_fresh_until, '-infinity'::timestamptz)
 limit 500`
 
 interface ReadDueDeps {
