@@ -96,6 +96,7 @@ export function makeToolImport(deps: ToolImportDeps) {
         plan: made,
         stored: await readStored(tx, orgId, integrationId),
         picked: input.operations ?? null,
+        isHostGiven: input.baseUrl !== undefined,
         urlProblem: ({ httpConfig }) =>
           judge(httpConfig.url.replaceAll(FILLING, 'x').replaceAll(ARGUMENT, 'x')),
         isNameTaken: (name) => names.has(name.toLowerCase()),
@@ -300,12 +301,14 @@ function reportOf(
       toolId: ids.get(operation) ?? null,
       name: tool.name,
       wireName,
+      url: tool.httpConfig.url,
       isEnabled: tool.isEnabled,
       approval: tool.approval,
       warnings: [...warnings],
     })),
     changed: of('change').map((step) => ({
       ...ours(step),
+      url: step.merged.tool.httpConfig.url,
       isEnabled: step.merged.tool.isEnabled,
       approval: step.merged.tool.approval,
       fields: [...step.merged.changed],

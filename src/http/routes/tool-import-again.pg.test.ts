@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from 'vitest'
 import { openTestApi } from '../../../test/fixtures/api.ts'
-import { type Named, openImportOrg, pets } from '../../../test/fixtures/import-org.ts'
+import { type Json, type Named, openImportOrg, pets } from '../../../test/fixtures/import-org.ts'
 
 const api = await openTestApi()
 afterAll(() => api[Symbol.asyncDispose]())
@@ -38,7 +38,7 @@ describe('a document that comes again', () => {
     await patch(add, { isEnabled: true, rateLimit: { perMinute: 3 }, httpConfig })
     const next = pets({ '/new': { get: { operationId: 'new' } } }, 'https://v2.example.com')
     next.paths['/pets'].get = { operationId: 'pets.all', summary: 'Lists all pets' }
-    const done = await load({ openapi: next })
+    const done = await load({ openapi: next, baseUrl: 'https://v2.example.com' })
     expect(done.body).toMatchObject({
       imported: [{ name: 'new' }],
       changed: [
@@ -69,6 +69,39 @@ describe('a document that comes again', () => {
         httpConfig: { url: 'https://v2.example.com/pets' },
       },
     ])
+  })
+
+  test('has no credential go to another host, unless who imports it says so', async () => {
+    const { load, tools } = await openOrg()
+    await load({ openapi: pets() })
+    const added = { '/mine': { post: { operationId: 'mine', security: [{ apiKey: [] }] } } }
+    const moved = pets(added, 'https://api.example.net')
+    const { body } = await load({ openapi: moved })
+    const reason = expect.stringContaining(
+      'has its credentials go to https://api.example.net now, and so far they went to https://api.example.com: say so with baseUrl',
+    )
+    expect(body.skipped).toEqual([
+      { operation: 'POST /pets', reason },
+      { operation: 'GET /pets/{id}', reason: expect.stringContaining('"login"') },
+      { operation: 'POST /mine', reason },
+    ])
+    expect(body.changed).toMatchObject([
+      { operation: 'GET /pets', url: 'https://api.example.net/pets' },
+    ])
+    const urls = async () =>
+      Object.fromEntries(
+        (await tools()).map(({ name, httpConfig }: { name: string; httpConfig: Json }) => [
+          name,
+          httpConfig.url,
+        ]),
+      )
+    expect(await urls()).toMatchObject({ 'pets.add': 'https://api.example.com/pets' })
+    await load({ openapi: moved, baseUrl: 'https://api.example.net' })
+    expect(await urls()).toEqual({
+      'pets.list': 'https://api.example.net/pets',
+      'pets.add': 'https://api.example.net/pets',
+      mine: 'https://api.example.net/mine',
+    })
   })
 
   test('disables what is gone, and has it back as it was', async () => {

@@ -28,6 +28,7 @@ describe('an import', () => {
           operationId: 'pets.list',
           name: 'pets.list',
           wireName: 'pets_list',
+          url: 'https://api.example.com/pets',
           isEnabled: true,
           approval: 'auto',
           warnings: [],

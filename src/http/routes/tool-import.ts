@@ -7,6 +7,7 @@ import { body, json, orgParam, uuid } from '../schemas.ts'
 
 const operation = z.string().openapi({ example: 'GET /pets/{id}' })
 const named = z.object({ operation, toolId: uuid, name: z.string() })
+const url = z.string().openapi({ description: 'That it calls, arguments in braces' })
 const approval = z.enum(['auto', 'ask'])
 const warnings = z.array(z.string())
 
@@ -21,6 +22,7 @@ const report = z
         toolId: uuid.nullable().openapi({ description: 'null: of a dry run' }),
         name: z.string(),
         wireName: z.string(),
+        url,
         isEnabled: z.boolean(),
         approval,
         warnings,
@@ -28,6 +30,7 @@ const report = z
     ),
     changed: z.array(
       named.extend({
+        url,
         isEnabled: z.boolean(),
         approval,
         fields: z.array(z.string()).openapi({ description: 'That the document has changed' }),

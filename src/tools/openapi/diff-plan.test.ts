@@ -14,6 +14,7 @@ function diff(
     plan,
     stored,
     picked: null,
+    isHostGiven: false,
     urlProblem: () => null,
     isNameTaken: () => false,
     ...more,

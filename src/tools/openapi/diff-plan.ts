@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { JsonSchema } from '../args.ts'
-import type { HttpConfig } from '../http-config.ts'
+import { allFillingsOf, type HttpConfig } from '../http-config.ts'
 import { type ImportedSource, importedSource } from './imported-source.ts'
 import { type MergedTool, mergeTool } from './merge-tool.ts'
 import { freeName } from './operation-name.ts'
 import type { OperationVerdict, ToolPlan } from './plan-tools.ts'
 import type { PlannedTool } from './planned-tool.ts'
+import { originOf } from './server-url.ts'
 
 /** A tool of the integration that came from somewhere. */
 export interface StoredTool {
@@ -53,6 +54,8 @@ interface DiffOptions {
   readonly stored: readonly StoredTool[]
   /** Keys or ids of the only operations that are meant; null: all. */
   readonly picked: readonly string[] | null
+  /** Whether who imports it has said where its operations are, and not the document alone. */
+  readonly isHostGiven: boolean
   /** Why the org may not call a URL, or null. */
   readonly urlProblem: (tool: PlannedTool) => string | null
   /** Whatever the case. */
@@ -63,8 +66,16 @@ interface DiffOptions {
  * What an import does: each operation of the document has one step, in its order; then what was picked in vain, and the tools
  * whose operation is gone. Where operations are picked, nothing but these is touched.
  */
-export function diffPlan({ plan, stored, picked, urlProblem, isNameTaken }: DiffOptions): Step[] {
+export function diffPlan(options: DiffOptions): Step[] {
+  const { plan, stored, picked, urlProblem, isNameTaken } = options
   const byKey = new Map(stored.map((tool) => [tool.sourceKey, tool]))
+  const hosts = new Set(stored.flatMap(({ httpConfig }) => credentialsHostOf(httpConfig) ?? []))
+  /** Where a document that comes again would have credentials go that were sent elsewhere so far; null: nowhere. */
+  const newHostOf = ({ httpConfig }: Pick<PlannedTool, 'httpConfig'>): string | null => {
+    const host = credentialsHostOf(httpConfig)
+    const isNew = host !== null && hosts.size > 0 && !hosts.has(host)
+    return isNew && !options.isHostGiven ? host : null
+  }
   const names = new Set<string>()
   const isPicked = ({ operation, operationId }: OperationVerdict) =>
     picked === null ||
@@ -75,15 +86,23 @@ export function diffPlan({ plan, stored, picked, urlProblem, isNameTaken }: Diff
     const { operation, operationId } = verdict
     const skip = (reason: string): Step => ({ kind: 'skip', operation, reason })
     if (!isPicked(verdict)) return skip('is not among the operations that were picked')
-    if (verdict.kind === 'skipped') return skip(verdict.reason)
+    const known = byKey.get(operation)
+    if (verdict.kind === 'skipped') {
+      return skip(known === undefined ? verdict.reason : `stays as it is: ${verdict.reason}`)
+    }
     const { tool, kept, warnings } = verdict
     const problem = urlProblem(tool)
     if (problem !== null) return skip(`cannot be called: its URL ${problem}`)
     const { name: wanted, ...described } = tool
-    const known = byKey.get(operation)
     const source = { kind: 'openapi', documentHash: plan.hash, tool: kept } as const
-    if (known !== undefined)
-      return changeOf(known, described, { operation, source, warnings }) ?? skip(OTHER_SOURCE)
+    if (known !== undefined) {
+      const step = changeOf(known, described, { operation, source, warnings })
+      if (step === null) return skip(OTHER_SOURCE)
+      const moved = step.kind === 'change' ? newHostOf(step.merged.tool) : null
+      return moved === null ? step : skip(`stays as it is: ${elsewhere(moved, hosts)}`)
+    }
+    const moved = newHostOf(tool)
+    if (moved !== null) return skip(elsewhere(moved, hosts))
     const name = freeName(wanted, (one) => names.has(one.toLowerCase()) || isNameTaken(one))
     names.add(name.toLowerCase())
     const renamed =
@@ -97,6 +116,17 @@ export function diffPlan({ plan, stored, picked, urlProblem, isNameTaken }: Diff
   const keys = new Set(plan.verdicts.map(({ operation }) => operation))
   const gone = stored.filter(({ sourceKey }) => !keys.has(sourceKey)).flatMap(removalOf)
   return [...steps, ...gone]
+}
+
+/** Scheme and host that get credentials of the integration; null: none of them goes with it. */
+function credentialsHostOf(config: HttpConfig | null): string | null {
+  const isSecret =
+    config !== null && allFillingsOf(config).some(({ kind }) => kind === 'credentials')
+  return isSecret ? originOf(config.url) : null
+}
+
+function elsewhere(host: string, hosts: ReadonlySet<string>): string {
+  return `the document has its credentials go to ${host} now, and so far they went to ${[...hosts].join(' and ')}: say so with baseUrl, ${host} and the path there, if that is right`
 }
 
 const OTHER_SOURCE = 'the integration has a tool of this name that came from elsewhere'

@@ -37,6 +37,19 @@ describe(mergeTool, () => {
     })
   })
 
+  test('asks as before where a person has switched on what asks, whatever the document says', () => {
+    const before: DescribedTool = { ...FIRST, isEnabled: false, approval: 'ask' }
+    const next: DescribedTool = { ...before, approval: 'auto' }
+    const mergeAsking = (isEnabled: boolean) =>
+      mergeTool(keptTool(before), { ...before, isEnabled }, next, keptTool(next))
+    expect(mergeAsking(true)).toMatchObject({
+      tool: { approval: 'ask' },
+      changed: ['approval'],
+      kept: ['isEnabled', 'approval'],
+    })
+    expect(mergeAsking(false)).toMatchObject({ tool: { approval: 'auto' }, kept: [] })
+  })
+
   test('keeps what a person has changed, whatever the document says', () => {
     const ours: Partial<DescribedTool> = {
       description: 'Ours',

@@ -45,7 +45,11 @@ export function mergeTool(
     outputSchema: schema('outputSchema', 'outputDigest'),
     httpConfig: mergeConfig(before.httpConfig, ours.httpConfig, theirs.httpConfig),
     isEnabled: merge(before.isEnabled, ours.isEnabled, theirs.isEnabled),
-    approval: merge(before.approval, ours.approval, theirs.approval),
+    // A document does not take a person's yes away from a tool that runs.
+    approval:
+      ours.isEnabled && ours.approval === 'ask'
+        ? ours.approval
+        : merge(before.approval, ours.approval, theirs.approval),
   }
   return {
     tool,

@@ -29,7 +29,8 @@ export type FoundOperation =
 /** Every operation of a document, in its order, also those that cannot be called. */
 export function listOperations(document: Node, { follow }: Follow): FoundOperation[] {
   return Object.entries(nodeOf(document, 'paths')).flatMap(([path, given]): FoundOperation[] => {
-    if (!path.startsWith('/')) return []
+    if (path.startsWith('x-')) return []
+    if (!path.startsWith('/')) return [{ kind: 'unusable', key: path, reason: NO_PATH }]
     try {
       const item = follow(given)
       return Object.entries(item).flatMap(([method, node]) =>
@@ -40,6 +41,8 @@ export function listOperations(document: Node, { follow }: Follow): FoundOperati
     }
   })
 }
+
+const NO_PATH = 'is no path: it does not begin with a slash'
 
 interface Member {
   readonly document: Node
@@ -56,7 +59,8 @@ function judgeMember(member: Member, follow: Follow['follow']): FoundOperation[]
   }
   const key = `${method.toUpperCase()} ${path}`
   if (OTHERS.has(method)) return [notCalled(key, method)]
-  if (!CALLABLE.has(method) || !isNode(node)) return []
+  if (!CALLABLE.has(method)) return []
+  if (!isNode(node)) return [{ kind: 'unusable', key, reason: 'is empty' }]
   try {
     return [{ kind: 'operation', operation: toOperation(key, member, node, follow) }]
   } catch (error) {

@@ -317,6 +317,36 @@ describe('an imported document', () => {
     expect(url([{ url: 'https://a.example.com' }], 'https://b.example.com', own)).toBe(
       'https://files.example.com/x',
     )
+    // Any host may stand there, and nobody but the org says who gets its credentials.
+    const secret = {
+      security: [{ token: [] }],
+      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+    }
+    const withToken = (servers: unknown, of: Json, given: { baseUrl?: string } = {}) => {
+      const plan = planOf(document({ '/x': of }, { servers, ...secret }), {
+        credentials: ['token'],
+        ...given,
+      })
+      const verdict = verdictsOf(plan)['GET /x']
+      return typeof verdict === 'object' ? verdict.httpConfig.url : verdict
+    }
+    const home = [{ url: 'https://a.example.com/v1' }]
+    const files = 'https://files.example.com'
+    expect(withToken(home, { get: own })).toBe(
+      `needs credentials, which go to https://a.example.com alone, and has a server of its own, ${files}: to send them there import it by itself, with { "baseUrl": "${files}", "operations": ["GET /x"] }`,
+    )
+    expect(withToken(home, { ...own, get: {} })).toContain('go to https://a.example.com alone')
+    expect(withToken([{ url: '/v1' }], { get: own })).toContain('no host that anybody has named')
+    for (const url of ['https://a.example.com:8443', 'http://a.example.com']) {
+      expect(withToken(home, { get: { servers: [{ url }] } })).toContain('alone')
+    }
+    const elsewhere = { baseUrl: 'https://b.example.com' }
+    expect(withToken(home, { get: own }, elsewhere)).toContain('go to https://b.example.com alone')
+    expect(withToken(home, { get: own }, { baseUrl: files })).toBe(`${files}/x`)
+    expect(withToken(home, { get: { ...own, security: [] } })).toBe(`${files}/x`)
+    expect(withToken(home, { get: { servers: [{ url: 'https://a.example.com/v2' }] } })).toBe(
+      'https://a.example.com/v2/x',
+    )
     // What looks like a placeholder of ours would take a credential there.
     expect(url([{ url: 'https://evil.example.com/{{credentials.token}}' }])).toContain('variable')
     expect(

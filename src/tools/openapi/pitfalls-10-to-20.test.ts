@@ -63,7 +63,7 @@ describe('an imported document', () => {
       { Authorization: 'Bearer {{credentials.bearer}}' },
       { Authorization: 'Basic {{credentials.basic|base64}}' },
       expect.stringMatching(
-        /^needs the credential "oauth" .*scopes read, write.* PATCH \/orgs\/acme\/integrations\/1 \{ "credentials": \{ "oauth": "…" \} \}, together with those it has already/,
+        /^needs the credential "oauth": .*scopes read, write.* PATCH \/orgs\/acme\/integrations\/1 \{ "credentials": \{ "oauth": "…" \} \}, together with those that the integration has already/,
       ),
       { Authorization: 'Bearer {{credentials.oidc}}' },
       { Authorization: 'Bearer {{credentials.bearer}}', token: '{{credentials.query}}' },

@@ -16,7 +16,7 @@ import type { PlannedTool } from './planned-tool.ts'
 import type { ReadDocument } from './read-document.ts'
 import { type Follow, makeFollow } from './reference.ts'
 import { makeSecurity, type NeededCredential } from './security.ts'
-import { serverUrl } from './server-url.ts'
+import { homeOf, originOf, serverUrl } from './server-url.ts'
 import { Unusable } from './unusable.ts'
 
 const MAX_OPERATIONS = 2000
@@ -69,6 +69,7 @@ export function planTools(read: ReadDocument, options: PlanOptions): ToolPlan {
   const follow = makeFollow(document)
   const security = makeSecurity(document, follow)
   const needed = new Map<string, NeededCredential>()
+  const home = homeOf(document, options.baseUrl)
   const found = listOperations(document, follow)
   const verdicts = found.map((one, at): OperationVerdict => {
     if (one.kind === 'unusable') {
@@ -82,7 +83,7 @@ export function planTools(read: ReadDocument, options: PlanOptions): ToolPlan {
       return {
         ...about,
         kind: 'tool',
-        ...planTool(operation, { follow, security, needed, options }),
+        ...planTool(operation, { follow, security, needed, home, options }),
       }
     } catch (error) {
       if (error instanceof Unusable) return skipped(error.message)
@@ -103,12 +104,14 @@ interface Context {
   readonly security: Security
   /** Grows by what the operations need. */
   readonly needed: Map<string, NeededCredential>
+  /** Where credentials go. */
+  readonly home: string | null
   readonly options: PlanOptions
 }
 
 function planTool(operation: Operation, context: Context) {
   if (operation.isWanted === false) throw new Unusable('the document says x-mcp: false')
-  const { options, security, needed } = context
+  const { options, security, needed, home } = context
   const url = serverUrl(operation, options.baseUrl)
   const { headers, query, credentials } = security.choose(operation, (name) =>
     options.credentials.includes(name),
@@ -140,12 +143,23 @@ function planTool(operation: Operation, context: Context) {
     ...defaultsOf(operation),
   }
   assertTool(operation, tool, options)
-  // What is wrong for good has been said before; what is missing can be added.
+  // What is wrong for good has been said before; what follows can be mended.
+  if (credentials.length > 0) assertAtHome(url, home, operation)
   const missing = credentials.filter(({ name }) => !options.credentials.includes(name))
   if (missing.length > 0) throw new Unusable(askFor(missing, options.integrationPath))
   const { name: _, ...described } = tool
   const warnings = [...args.warnings, ...output.warnings]
   return { tool, kept: keptTool(described), warnings }
+}
+
+/** A server of its own may be anybody's: nobody but the org says which hosts get its credentials. */
+function assertAtHome(url: string, home: string | null, { key, node }: Operation): void {
+  if (originOf(url) === home) return
+  const whose = home === null ? 'no host that anybody has named' : `${home} alone`
+  const one = JSON.stringify(textOf(node, 'operationId') || key)
+  throw new Unusable(
+    `needs credentials, which go to ${whose}, and has a server of its own, ${url.slice(0, 200)}: to send them there import it by itself, with { "baseUrl": ${JSON.stringify(url.slice(0, 200))}, "operations": [${one}] }`,
+  )
 }
 
 function planArguments(operation: Operation, maxNodes: number, { follow, security }: Context) {
@@ -284,10 +298,10 @@ function assertTool(
 }
 
 function askFor(missing: readonly NeededCredential[], integrationPath: string): string {
-  const names = missing.map(({ name, description }) => `"${name}" (${description})`)
+  const names = missing.map(({ name, description }) => `"${name}": ${description}`)
   const members = missing.map(({ name }) => `"${name}": "…"`).join(', ')
   const what = missing.length === 1 ? 'the credential' : 'the credentials'
-  return `needs ${what} ${names.join(' and ')} PATCH ${integrationPath} { "credentials": { ${members} } }, together with those it has already, then import again.`
+  return `needs ${what} ${names.join(' And ')} PATCH ${integrationPath} { "credentials": { ${members} } }, together with those that the integration has already, then import again.`
 }
 
 function isEmpty(value: object): boolean {

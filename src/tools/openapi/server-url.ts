@@ -1,4 +1,4 @@
-import { isNode, type Node, nodeOf, textOf } from './node.ts'
+import { isNode, listOf, type Node, nodeOf, textOf } from './node.ts'
 import type { Operation } from './operation.ts'
 import { Unusable } from './unusable.ts'
 
@@ -8,7 +8,7 @@ import { Unusable } from './unusable.ts'
  * @param baseUrl in place of the document's servers; what an operation or its path names as its own server stays
  * @throws Unusable for a server that names no host
  */
-export function serverUrl({ servers }: Operation, baseUrl: string | null): string {
+export function serverUrl({ servers }: Pick<Operation, 'servers'>, baseUrl: string | null): string {
   const { list, isOwn } = servers
   if (!isOwn && baseUrl !== null) return withoutSlash(baseUrl)
   const urls = list.filter(isNode).map(urlOf)
@@ -25,6 +25,26 @@ export function serverUrl({ servers }: Operation, baseUrl: string | null): strin
   throw new Unusable(
     `its server is ${JSON.stringify(url.slice(0, 200))}, which names no host to call: give baseUrl, what each path is put behind, like https://api.example.com/v1`,
   )
+}
+
+/**
+ * Where the credentials of a document's operations may go: to the host that who imports it named, else to the one that the
+ * document is of. null: to none.
+ */
+export function homeOf(document: Node, baseUrl: string | null): string | null {
+  if (baseUrl !== null) return originOf(baseUrl)
+  try {
+    const servers = { list: listOf(document, 'servers'), isOwn: false }
+    return originOf(serverUrl({ servers }, null))
+  } catch (error) {
+    if (error instanceof Unusable) return null
+    throw error
+  }
+}
+
+/** Scheme, host and port; null: it is no URL. */
+export function originOf(url: string): string | null {
+  return URL.canParse(url) ? new URL(url).origin : null
 }
 
 function urlOf(server: Node): string {
