@@ -58,6 +58,7 @@ test('built-in and external tools stand in one list, always in the same order', 
     approval: 'auto',
     isReadOnly: true,
     isIdempotent: true,
+    isRemote: false,
   })
   expect(
     (await catalog.list(orgId, mayChat)).find((tool) => tool.name === 'clock.now'),

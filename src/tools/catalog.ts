@@ -16,6 +16,8 @@ export interface CatalogTool {
   readonly argsSchema: JsonSchema
   readonly source: 'builtin' | 'external'
   readonly integrationId: string | null
+  /** It is one of another MCP server, and called there. */
+  readonly isRemote: boolean
   /** Of what it gives back; null: not known. */
   readonly outputSchema: JsonSchema | null
   /** `ask`: a call waits until a person has approved it. */
@@ -148,6 +150,7 @@ export function makeCatalog({ inOrg, readInOrg, builtins, whenStale }: CatalogDe
           argsSchema,
           source: 'builtin',
           integrationId: null,
+          isRemote: false,
           outputSchema: null,
           approval: 'auto',
           isReadOnly: true,
@@ -161,6 +164,7 @@ export function makeCatalog({ inOrg, readInOrg, builtins, whenStale }: CatalogDe
         ({ httpConfig, isStale: _, ...tool }): CatalogTool => ({
           ...tool,
           source: 'external',
+          isRemote: httpConfig === null,
           ...natureOf(parseHttpConfig(httpConfig)),
         }),
       )

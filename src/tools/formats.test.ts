@@ -38,6 +38,7 @@ const TOOL: CatalogTool = {
   approval: 'ask',
   isReadOnly: false,
   isIdempotent: false,
+  isRemote: false,
 }
 const name = TOOL.wireName
 const description = TOOL.description

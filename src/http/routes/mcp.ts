@@ -44,6 +44,7 @@ export function mcpRoutes({ mcp }: McpRoutesDeps) {
         orgId,
         by: actorOf(c),
         traceparent: c.req.header('traceparent') ?? null,
+        isPatchbay: /^Patchbay\//.test(c.req.header('user-agent') ?? ''),
         may: mayIn(c, orgId),
       })
       if (response.status === 405) response.headers.set('allow', 'POST')

@@ -176,6 +176,7 @@ describe('the list of tools', () => {
       approval: 'auto',
       isReadOnly: false,
       isIdempotent: false,
+      isRemote: false,
     })
     expect(native.body.tools).toContainEqual(
       expect.objectContaining({ name: 'clock.now', source: 'builtin', integrationId: null }),

@@ -35,6 +35,11 @@ export interface McpCaller {
   readonly by: Actor
   /** Of the request; null: it had none. [W3C Trace Context] */
   readonly traceparent: string | null
+  /**
+   * It is a Patchbay that has this one for a server. Tools that are themselves another server's are not there for it: one that
+   * reads itself, or two that read each other, would have more of them each time.
+   */
+  readonly isPatchbay: boolean
   /** What else they may. */
   readonly may: (permission: 'org:chat' | 'org:tools:manage') => Promise<boolean>
 }
@@ -105,6 +110,9 @@ export function makeCallTool(deps: CallToolDeps) {
   async function answer(caller: McpCaller, call: Call, context: ServerContext): Promise<Answer> {
     const { orgId, by } = caller
     const tool = await deps.find(orgId, call.name)
+    if (caller.isPatchbay && tool?.kind === 'external' && tool.httpConfig === null) {
+      throw new AppError('NOT_FOUND', `No such tool: ${call.name.slice(0, 128)}.`)
+    }
     const promised = tool?.kind === 'external' ? promisedSchema(tool) : null
     const said = await hear(caller, call, context)
     const asked = await deps.ask(

@@ -31,7 +31,8 @@ export function makeMcpServer(deps: McpServerDeps) {
 
   async function listTools(caller: McpCaller) {
     const tools = await deps.list(caller.orgId, caller.may)
-    return tools.map(toListedTool).toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    const shown = caller.isPatchbay ? tools.filter(({ isRemote }) => !isRemote) : tools
+    return shown.map(toListedTool).toSorted((a, b) => (a.name < b.name ? -1 : 1))
   }
 
   /** What nobody expected is logged here, once, and told without a word on what it was. */
