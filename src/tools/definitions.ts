@@ -16,7 +16,7 @@ import {
 import type { ToolRateLimit } from './rate-limit.ts'
 import { assertSafeSchema, schemaProblem } from './schema-rules.ts'
 import { isStorable } from './storable.ts'
-import { freeWireName, takeNames } from './tool-names.ts'
+import { makeWireNames, takeNames } from './tool-names.ts'
 import { countTools, roomProblem } from './tool-room.ts'
 
 const MAX_DESCRIPTION_LENGTH = 1024
@@ -146,7 +146,7 @@ export function makeToolDefinitions(deps: DefinitionsDeps) {
 
   /** @throws AppError `CONFLICT` where the name itself is taken */
   async function nameFor(tx: DbTx, orgId: string, name: string, id: string | null) {
-    return freeWireName(name, [...builtins, ...(await takeNames(tx, orgId, id))])
+    return makeWireNames([...builtins, ...(await takeNames(tx, orgId, id))])(name)
   }
 
   async function assertRoom(tx: DbTx, orgId: string): Promise<void> {

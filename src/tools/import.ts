@@ -16,7 +16,7 @@ import {
 import { diffPlan, type Step, type StoredTool } from './openapi/diff-plan.ts'
 import type { PlanInThread } from './openapi/plan-in-thread.ts'
 import type { ToolPlan } from './openapi/plan-tools.ts'
-import { freeWireName, takeNames } from './tool-names.ts'
+import { makeWireNames, takeNames } from './tool-names.ts'
 import { countTools, roomProblem, storedSizes } from './tool-room.ts'
 
 export interface ImportInput {
@@ -232,14 +232,12 @@ function giveWireNames(
   steps: readonly Step[],
   named: readonly { readonly name: string; readonly wireName: string }[],
 ): Decided[] {
-  const others = [...named]
+  const giveWireName = makeWireNames(named)
   return steps.map((step): Decided => {
     if (step.kind !== 'add') return step
     const { name } = step.tool
     try {
-      const wireName = freeWireName(name, others)
-      others.push({ name, wireName })
-      return { ...step, wireName }
+      return { ...step, wireName: giveWireName(name) }
     } catch (error) {
       if (!(error instanceof AppError)) throw error
       return { kind: 'skip', operation: step.operation, reason: error.message }

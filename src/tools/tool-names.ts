@@ -24,19 +24,26 @@ export async function takeNames(tx: DbTx, orgId: string, id: string | null): Pro
     .where(and(eq(tools.orgId, orgId), id === null ? undefined : ne(tools.id, id)))
 }
 
-/**
- * A wire name that none of the others has.
- *
- * @throws AppError `CONFLICT` where the name itself is taken
- */
-export function freeWireName(name: string, others: readonly NamedTool[]): string {
-  const isTaken = (wire: string) => others.some((tool) => tool.wireName === wire)
-  const digest = createHash('sha256').update(name).digest('hex')
-  const wireName = wireNameOf(name, digest, isTaken)
-  // A wire name that is taken in spite of its mark was made to collide.
-  const isNameTaken = others.some((tool) => tool.name.toLowerCase() === name.toLowerCase())
-  if (isNameTaken || isTaken(wireName)) {
-    throw new AppError('CONFLICT', `There is a tool named ${name} already.`)
+/** The names of some tools, and of those that get theirs here. */
+export function makeWireNames(others: readonly NamedTool[]) {
+  const names = new Set(others.map(({ name }) => name.toLowerCase()))
+  const wireNames = new Set(others.map(({ wireName }) => wireName))
+  const isTaken = (wire: string) => wireNames.has(wire)
+
+  /**
+   * A wire name that none of the others has; from here on it is this one's.
+   *
+   * @throws AppError `CONFLICT` where the name itself is taken
+   */
+  return function giveWireName(name: string): string {
+    const digest = createHash('sha256').update(name).digest('hex')
+    const wireName = wireNameOf(name, digest, isTaken)
+    // A wire name that is taken in spite of its mark was made to collide.
+    if (names.has(name.toLowerCase()) || isTaken(wireName)) {
+      throw new AppError('CONFLICT', `There is a tool named ${name} already.`)
+    }
+    names.add(name.toLowerCase())
+    wireNames.add(wireName)
+    return wireName
   }
-  return wireName
 }

@@ -3,7 +3,7 @@ import type { JsonSchema } from '../args.ts'
 import { allFillingsOf, type HttpConfig } from '../http-config.ts'
 import { type ImportedSource, importedSource } from './imported-source.ts'
 import { type MergedTool, mergeTool } from './merge-tool.ts'
-import { freeName } from './operation-name.ts'
+import { makeFreeNames } from './operation-name.ts'
 import type { OperationVerdict, ToolPlan } from './plan-tools.ts'
 import type { PlannedTool } from './planned-tool.ts'
 import { originOf } from './server-url.ts'
@@ -76,7 +76,7 @@ export function diffPlan(options: DiffOptions): Step[] {
     const isNew = host !== null && hosts.size > 0 && !hosts.has(host)
     return isNew && !options.isHostGiven ? host : null
   }
-  const names = new Set<string>()
+  const giveName = makeFreeNames(isNameTaken)
   const isPicked = ({ operation, operationId }: OperationVerdict) =>
     picked === null ||
     picked.includes(operation) ||
@@ -103,8 +103,7 @@ export function diffPlan(options: DiffOptions): Step[] {
     }
     const moved = newHostOf(tool)
     if (moved !== null) return skip(elsewhere(moved, hosts))
-    const name = freeName(wanted, (one) => names.has(one.toLowerCase()) || isNameTaken(one))
-    names.add(name.toLowerCase())
+    const name = giveName(wanted)
     const renamed =
       name === wanted ? [] : [`there is a tool named ${wanted}, so this one is ${name}`]
     const all = [...renamed, ...warnings]

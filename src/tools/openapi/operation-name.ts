@@ -15,14 +15,21 @@ export function operationName({ operationId, method, path }: Operation): string 
 }
 
 /**
- * The name itself, or with the first number behind it that makes it one of its own.
+ * Gives each the name itself, or with the first number behind it that makes it one of its own.
  *
  * @param isTaken whatever the case
  */
-export function freeName(name: string, isTaken: (name: string) => boolean): string {
-  for (let number = 1; ; number += 1) {
-    const suffix = number === 1 ? '' : `_${number}`
-    const candidate = name.slice(0, MAX_LENGTH - suffix.length) + suffix
-    if (!isTaken(candidate)) return candidate
+export function makeFreeNames(isTaken: (name: string) => boolean) {
+  const given = new Set<string>()
+  const next = new Map<string, number>()
+  return function giveName(name: string): string {
+    for (let number = next.get(name) ?? 1; ; number += 1) {
+      const suffix = number === 1 ? '' : `_${number}`
+      const candidate = name.slice(0, MAX_LENGTH - suffix.length) + suffix
+      if (given.has(candidate.toLowerCase()) || isTaken(candidate)) continue
+      given.add(candidate.toLowerCase())
+      next.set(name, number + 1)
+      return candidate
+    }
   }
 }

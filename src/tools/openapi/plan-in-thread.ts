@@ -1,10 +1,12 @@
 import { once } from 'node:events'
+import { setImmediate as turnOfOthers } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import type { PlanOptions, ToolPlan } from './plan-tools.ts'
+import type { OperationVerdict, PlanOptions, ToolPlan } from './plan-tools.ts'
 import type { RefusedDocument } from './read-document.ts'
 
 const MAX_HEAP_MB = 384
 const MAX_STACK_MB = 8
+const AT_ONCE = 50
 
 interface PlanInThreadOptions {
   readonly timeoutMs: number
@@ -31,7 +33,7 @@ export function makePlanInThread({ timeoutMs }: PlanInThreadOptions) {
     worker.on('error', () => undefined)
     try {
       const [plan] = await once(worker, 'message', { signal })
-      return plan
+      return plan.kind === 'refused' ? plan : { ...plan, verdicts: await readAll(plan.verdicts) }
     } catch (error) {
       const problem = problemOf(error)
       if (problem === null) throw error
@@ -41,6 +43,16 @@ export function makePlanInThread({ timeoutMs }: PlanInThreadOptions) {
     }
   }
 }
+/** A few at a time, so that others have their turn in between. */
+async function readAll(texts: readonly string[]): Promise<OperationVerdict[]> {
+  const verdicts: OperationVerdict[] = []
+  for (const [at, text] of texts.entries()) {
+    verdicts.push(JSON.parse(text))
+    if (at % AT_ONCE === AT_ONCE - 1) await turnOfOthers()
+  }
+  return verdicts
+}
+
 export type PlanInThread = ReturnType<typeof makePlanInThread>
 
 /** Why the document is at fault; null: it is not. */

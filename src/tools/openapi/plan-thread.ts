@@ -11,4 +11,9 @@ const plan =
   read.kind === 'refused'
     ? read
     : planTools(read, { ...options, compile: makeArgsValidator().compile })
-parentPort?.postMessage(plan)
+// As texts: objects would all be made at once there, and thousands of schemas hold up whatever else is to be done.
+parentPort?.postMessage(
+  plan.kind === 'refused'
+    ? plan
+    : { ...plan, verdicts: plan.verdicts.map((verdict) => JSON.stringify(verdict)) },
+)
