@@ -39,10 +39,12 @@ export function makeApprovalWork(
       signal,
     }),
     carryOutAfter: jobs.carryOutAfter,
+    signal,
     log,
   })
   return {
     carryOut: work.carryOut,
+    settled: work.settled,
 
     /** Decides it and carries it out here, for who waits for the answer. @returns null: its run has not ended */
     async decideAndRun(orgId: string, id: string, decision: 'approve' | 'deny', by: Actor) {

@@ -183,4 +183,5 @@ export async function runWorker(
   await jobs.workRecovery(() => pumpRecoveries(signal))
   await dispatcher.run(signal)
   await refusals.settled()
+  await approvalWork.settled()
 }

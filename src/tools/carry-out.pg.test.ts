@@ -101,6 +101,7 @@ const carryOut = (runHeld: (call: HeldCall) => Promise<FinishedRun | null> = ran
       wentOn.push({ turn, decided, isLastTry })
     },
     carryOutAfter: () => undefined,
+    signal: new AbortController().signal,
     log,
   })
 

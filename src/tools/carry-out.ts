@@ -51,6 +51,8 @@ interface CarryOutDeps {
     isLastTry: boolean,
   ) => Promise<void>
   readonly carryOutAfter: (id: string, afterS: number) => void
+  /** Of the process. */
+  readonly signal: AbortSignal
   readonly log: Log
 }
 
@@ -155,12 +157,29 @@ export function makeCarryOut(deps: CarryOutDeps) {
     }
   }
 
+  async function carryOut(id: string): Promise<void> {
+    const token = deps.newToken()
+    const row = await takeApproval(db, id, token)
+    if (row !== null) await tried(row, token)
+  }
+
+  const underWay = new Set<Promise<void>>()
+
   return {
-    /** For the job that names it; does nothing where it is not decided, done, or another's. */
+    /**
+     * For the job that names it; does nothing where it is not decided, done, or another's, nor where this process stops: a sweep of
+     * another one finds it.
+     */
     async carryOut(id: string): Promise<void> {
-      const token = deps.newToken()
-      const row = await takeApproval(db, id, token)
-      if (row !== null) await tried(row, token)
+      if (deps.signal.aborted) return
+      const work = carryOut(id)
+      underWay.add(work)
+      await work.finally(() => underWay.delete(work))
+    },
+
+    /** When all that was begun by jobs has ended. A call that is out is not interrupted: nobody would know what it did. */
+    settled: async (): Promise<void> => {
+      await Promise.allSettled(underWay)
     },
 
     /**

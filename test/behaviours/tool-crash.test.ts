@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeEach, expect, test } from 'vitest'
 import { startPatchbay, until } from '../fixtures/process.ts'
 import { type Answer, openReceiver } from '../fixtures/receiver.ts'
@@ -131,4 +132,28 @@ test('an API that is killed while a call is out leaves a run that is unknown', a
   )
   await askForSweep(story)
   await until('it is unknown', async () => (await runsOf(org))[0].outcome === 'unknown')
+})
+
+test('a worker that is stopped while an approved call is out stays until its answer is written down', async () => {
+  const org = await openOrg('ask')
+  let release = () => {}
+  answer = (response) => {
+    release = () => void response.end('{"door":"open"}')
+  }
+  const { approvalId, messages } = await askForDoor(org)
+  await using first = await startWorker(story)
+  await org.call('POST', `${org.path}/approvals/${approvalId}`, { decision: 'approve' })
+  await until('the call is out', () => endpoint.requests.length === 1)
+  first.kill('SIGTERM')
+  // Longer than a worker waits for anything else.
+  await sleep(7000)
+  release()
+  await first.exited
+  expect(await runsOf(org)).toMatchObject([{ outcome: 'success', approvalId }])
+
+  await using _second = await startWorker(story)
+  await letLeasesEnd(org)
+  await askForSweep(story)
+  await until('the turn has gone on', async () => (await messages()).length === 3)
+  expect(endpoint.requests).toHaveLength(1)
 })
