@@ -86,6 +86,16 @@ describe.each(servers)('a server of %s', (_, server) => {
     expect(await call(server)).toEqual({ outcome: 'error', result: null, error: 'No such issue' })
   })
 
+  test('that lists what is no tool has its others listed all the same', async () => {
+    const inputSchema = { type: 'string' }
+    const odd = { ...echoTool('odd'), definition: { ...echoTool('odd').definition, inputSchema } }
+    server.tools = [Object.assign(odd), echoTool('say')]
+    expect(await list(server)).toMatchObject({
+      ok: true,
+      value: { tools: [{ name: 'odd', inputSchema }, { name: 'say' }] },
+    })
+  })
+
   test('that pages gets each page asked once', async () => {
     server.page = (cursor) => {
       const at = Number(cursor ?? 0)

@@ -14,6 +14,7 @@ import { egressSend } from './egress-send.ts'
 import { type McpFailure, McpFailureError, mcpError } from './mcp-failure.ts'
 import type { SendMcp } from './mcp-fetch.ts'
 import { toCallResult } from './tool-result.ts'
+import { UNREAD_TOOLS } from './unread-tools.ts'
 import {
   type McpConnection,
   type McpOutcome,
@@ -64,7 +65,7 @@ interface McpClientDeps {
 
 /** Of one page; each tool is looked at by itself, so that one that is wrong does not take the others with it. */
 const page = z.looseObject({
-  tools: z.array(z.unknown()),
+  [UNREAD_TOOLS]: z.array(z.unknown()),
   nextCursor: z.string().nullish(),
   ttlMs: z.number().nullish(),
 })
@@ -139,7 +140,7 @@ async function readPages({ client, request }: McpConnection): Promise<McpToolLis
   for (let cursor: string | undefined; ; ) {
     const params = cursor === undefined ? {} : { params: { cursor } }
     const read = await client.request({ method: 'tools/list', ...params }, page, request)
-    tools.push(...read.tools)
+    tools.push(...read[UNREAD_TOOLS])
     ttlMs ??= read.ttlMs ?? null
     const next = read.nextCursor ?? undefined
     if (next === undefined || next === '') return { tools, ttlMs }

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { toSnippet } from '../../core/answer.ts'
 import { type McpFailure, McpFailureError, mcpError } from './mcp-failure.ts'
 import { readRpcAnswer } from './rpc-answer.ts'
+import { withUnreadTools } from './unread-tools.ts'
 
 export interface McpRequest {
   readonly url: string
@@ -100,7 +101,8 @@ export function makeMcpFetch(options: McpFetchOptions) {
       const answer = readRpcAnswer({ ...reply, contentType, maxBytes }, id)
       if (answer.kind === 'problem') return fail(mcpError(answer.reason))
       headers.set('content-type', 'application/json')
-      return new Response(answer.text, { status: 200, headers })
+      const text = called === 'tools/list' ? withUnreadTools(answer.text) : answer.text
+      return new Response(text, { status: 200, headers })
     },
   }
 }
