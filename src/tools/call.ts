@@ -99,7 +99,7 @@ export function makeCall(deps: CallDeps) {
         ? null
         : prepare(deps, tool, tool.httpConfig, host, invocation, run.id)
     if (prepared?.kind === 'problem') return unsent(prepared.result, shown, at)
-    const gate = deps.circuit.enter(tool.id)
+    const gate = deps.circuit.enter(tool.id, invocation.isTest)
     if (gate.isOpen) {
       const text = `its endpoint has failed ${gate.failures} times in a row; it is tried again in ${gate.retryAfterS} s`
       return unsent(failed('error', text), shown, at)

@@ -145,3 +145,22 @@ test.each([
 ] as const)('an endpoint %s by a call that ends as %s', (verdict, kind) => {
   expect(judgeEndpoint({ kind, reason: 'x' })).toBe(verdict)
 })
+
+test('a try goes although the circuit is open; where it works, everybody’s calls go again', () => {
+  const circuit = makeCircuit(() => 0)
+  const failOnce = () => {
+    const leave = circuit.enter('tool')
+    if (!leave.isOpen) leave.report('fails')
+  }
+  for (let i = 0; i < 5; i += 1) failOnce()
+  expect(circuit.enter('tool').isOpen).toBe(true)
+  for (const [verdict, isOpen] of [
+    ['fails', true],
+    ['works', false],
+  ] as const) {
+    const leave = circuit.enter('tool', true)
+    if (leave.isOpen) throw new Error('a try has to wait')
+    leave.report(verdict)
+    expect(circuit.enter('tool').isOpen).toBe(isOpen)
+  }
+})

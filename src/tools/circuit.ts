@@ -77,11 +77,15 @@ export function makeCircuit(nowMs: () => number) {
   }
 
   return {
-    /** Leave for one call. Who gets it reports in the end. */
-    enter(toolId: string): CircuitLeave {
+    /**
+     * Leave for one call. Who gets it reports in the end.
+     *
+     * @param isTry by a person, who wants to know whether it works again: an open circuit is no reason to wait
+     */
+    enter(toolId: string, isTry = false): CircuitLeave {
       const id = Symbol(toolId)
       const state = touch(toolId)
-      if (state !== undefined && state.openUntilMs !== null) {
+      if (!isTry && state !== undefined && state.openUntilMs !== null) {
         const now = nowMs()
         const { failures, openUntilMs, probe } = state
         const isProbed = probe !== null && now < probe.lapsesAtMs
