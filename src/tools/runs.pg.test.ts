@@ -180,6 +180,13 @@ describe('a run', () => {
     expect((await written()).runs).toMatchObject([{ outcome: 'success', error: null }])
   })
 
+  test('of an org that was deleted meanwhile is not written down, and says why', async () => {
+    const run = runOf()
+    await begin(run)
+    await database.pool.query('delete from patchbay.orgs where id = $1', [orgId])
+    await expect(end(run)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+  })
+
   test('that has ended stays as it ended', async () => {
     const run = runOf()
     await end(run)

@@ -193,16 +193,21 @@ export async function sweepRuns(db: Queryable, now: Date | null = null): Promise
 
 /**
  * Statements of one transaction that do not need each other's answers share a round trip. Ends when all have, also where one
- * fails: none may come after the transaction's end. Throws what failed first; the others failed with it.
+ * fails: none may come after the transaction's end. Throws what one failed with; the others then failed with it.
  */
 async function sendTogether(statements: readonly PromiseLike<unknown>[]): Promise<void> {
   // A statement of the query builder is sent by each `then`, so it gets one.
-  const sent = statements.map((statement) => Promise.resolve(statement))
-  try {
-    await Promise.all(sent)
-  } finally {
-    await Promise.allSettled(sent)
-  }
+  const sent = await Promise.allSettled(statements.map((statement) => Promise.resolve(statement)))
+  const errors = sent
+    .filter((one) => one.status === 'rejected')
+    .map(({ reason }): unknown => reason)
+  if (errors.length > 0) throw errors.find((error) => !isOfAborted(error)) ?? errors[0]
+}
+
+/** Another statement of its transaction had failed before. */
+function isOfAborted(error: unknown): boolean {
+  const cause = error instanceof Error ? (error.cause ?? error) : null
+  return cause instanceof Error && 'code' in cause && cause.code === '25P02'
 }
 
 /**
