@@ -187,6 +187,19 @@ describe('a run', () => {
     await expect(end(run)).rejects.toMatchObject({ code: 'NOT_FOUND' })
   })
 
+  test('that was begun while its org was deleted is swept away, and holds up no other', async () => {
+    const gone = runOf()
+    await begin(gone)
+    await database.pool.query('delete from patchbay.orgs where id = $1', [orgId])
+    const deleted = orgId
+    orgId = await database.addOrg()
+    await begin(runOf())
+    expect(await sweepRuns(database.pool, new Date(Date.now() + 61_000))).toBe(1)
+    expect((await written()).runs).toMatchObject([{ outcome: 'unknown' }])
+    orgId = deleted
+    expect(await written()).toEqual({ runs: [], events: [] })
+  })
+
   test('that has ended stays as it ended', async () => {
     const run = runOf()
     await end(run)

@@ -160,21 +160,29 @@ export function makeRuns({ inOrg, writeInOrg, emit, audit }: RunsDeps) {
   }
 }
 
-/** Runs of which nobody said in time how they ended: their process is gone. */
+/**
+ * Runs of which nobody said in time how they ended: their process is gone. One that was begun while its org was deleted is all
+ * that is left of that org, and goes: no event of it can be told.
+ */
 const SWEEP = `
 with due as (
-  select r.id
+  select r.id, exists (select from patchbay.orgs as o where o.id = r.org_id) as has_org
   from patchbay.tool_runs as r
   where r.outcome = 'running' and r.due_at < coalesce($1, now())
   order by r.due_at
   limit 500
-  for update skip locked
+  for update of r skip locked
+),
+left_over as (
+  delete from patchbay.tool_runs as r
+  using due
+  where r.id = due.id and not due.has_org
 ),
 lost as (
   update patchbay.tool_runs as r
   set outcome = 'unknown', due_at = null, finished_at = now(), error = $2
   from due
-  where r.id = due.id
+  where r.id = due.id and due.has_org
   returning r.id, r.org_id, r.tool, r.conversation_id
 )
 select l.id,
@@ -185,7 +193,7 @@ from lost as l`
 const LOST =
   'unknown: the process ended before the answer was known; the endpoint may or may not have done it'
 
-/** @returns how many */
+/** @returns how many are unknown now */
 export async function sweepRuns(db: Queryable, now: Date | null = null): Promise<number> {
   const { rows } = await db.query({ text: SWEEP, values: [now, LOST] })
   return rows.length
