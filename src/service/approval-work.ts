@@ -39,6 +39,7 @@ export function makeApprovalWork(
       signal,
     }),
     carryOutAfter: jobs.carryOutAfter,
+    random: Math.random,
     signal,
     log,
   })

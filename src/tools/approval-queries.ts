@@ -300,16 +300,21 @@ export interface HeldRow extends ApprovalRow {
   readonly call: Buffer | null
   readonly turn: Buffer | null
   readonly tries: number
+  /** Since it was decided. */
+  readonly ageS: number
 }
+
+const HELD_COLUMNS = `
+  a.org_id as "orgId", a.call, a.turn, a.tries, extract(epoch from now() - a.decided_at)::int as "ageS"`
 
 const TAKE = `
 update patchbay.tool_approvals as a
 set lease_token = $2, lease_until = now() + interval '${LEASE_S} seconds', tries = a.tries + 1
 where a.id = $1 and a.state <> 'pending' and not a.is_done and a.lease_until <= now()
-returning ${COLUMNS}, a.org_id as "orgId", a.call, a.turn, a.tries, ${OUTCOME}`
+returning ${COLUMNS}, ${HELD_COLUMNS}, ${OUTCOME}`
 
 const OURS = `
-select ${COLUMNS}, a.org_id as "orgId", a.call, a.turn, a.tries, ${OUTCOME}
+select ${COLUMNS}, ${HELD_COLUMNS}, ${OUTCOME}
 from patchbay.tool_approvals as a
 where a.id = $1 and a.lease_token = $2 and not a.is_done`
 
@@ -355,14 +360,16 @@ export async function markDone(
 
 const AGAIN = `
 update patchbay.tool_approvals as a
-set lease_token = null, lease_until = now() + make_interval(secs => $3)
+set lease_token = null, lease_until = now() + make_interval(secs => $3), tries = a.tries - case when $4 then 0 else 1 end
 where a.id = $1 and a.lease_token = $2`
 
+/** @param isTry whether what was done counts as one of the tries that it has */
 export async function postpone(
   db: Queryable,
   id: string,
   leaseToken: string,
   forS: number,
+  isTry: boolean,
 ): Promise<void> {
-  await db.query({ text: AGAIN, values: [id, leaseToken, forS] })
+  await db.query({ text: AGAIN, values: [id, leaseToken, forS, isTry] })
 }

@@ -25,6 +25,7 @@ const log = makeLog('silent')
 let database: TestDatabase
 let keyring: Keyring
 let orgId: string
+let waits: number[]
 let wentOn: { turn: unknown; decided: Decided; isLastTry: boolean }[]
 
 beforeAll(async () => {
@@ -35,6 +36,7 @@ afterAll(() => database[Symbol.asyncDispose]())
 beforeEach(async () => {
   orgId = await database.addOrg()
   wentOn = []
+  waits = []
 })
 
 const tool: ExternalTool = {
@@ -100,7 +102,8 @@ const carryOut = (runHeld: (call: HeldCall) => Promise<FinishedRun | null> = ran
       await database.inOrg(org, (_, client) => markDone(client))
       wentOn.push({ turn, decided, isLastTry })
     },
-    carryOutAfter: () => undefined,
+    carryOutAfter: (_, afterS) => void waits.push(afterS),
+    random: () => 0.5,
     signal: new AbortController().signal,
     log,
   })
@@ -145,8 +148,14 @@ describe('a turn that commits after its call was decided', () => {
 describe('an approved call that cannot be run', () => {
   const busy = () => Promise.reject(new AppError('RATE_LIMITED', 'its rate is used up'))
 
-  async function tryOften(id: string, runHeld = busy): Promise<void> {
-    for (let tries = 0; tries < 6; tries += 1) {
+  const decidedAgo = (id: string, ago: string) =>
+    database.pool.query(
+      'update patchbay.tool_approvals set decided_at = now() - $2::interval where id = $1',
+      [id, ago],
+    )
+
+  async function tryOften(id: string, runHeld = busy, times = 6): Promise<void> {
+    for (let tries = 0; tries < times; tries += 1) {
       await carryOut(runHeld).carryOut(id)
       // The wait until the next try is over.
       await database.pool.query(
@@ -167,6 +176,7 @@ describe('an approved call that cannot be run', () => {
     const { approvalId } = await hold()
     await attach(approvalId)
     const { runId } = await approvals().decide(orgId, approvalId, 'approve', actor())
+    await decidedAgo(approvalId, '1 hour')
     await tryOften(approvalId, runHeld)
     expect(await runs().find(orgId, runId ?? '')).toMatchObject({ outcome: 'error', error })
     expect(wentOn).toMatchObject([
@@ -175,9 +185,24 @@ describe('an approved call that cannot be run', () => {
     expect(await approvals().get(orgId, approvalId)).toMatchObject({ outcome: 'error' })
   })
 
+  test('waits an hour for its limits, which costs it no try, and not as often as at first', async () => {
+    const { approvalId } = await hold()
+    await attach(approvalId)
+    await approvals().decide(orgId, approvalId, 'approve', actor())
+    await tryOften(approvalId, busy, 10)
+    await decidedAgo(approvalId, '2 minutes')
+    await tryOften(approvalId, busy, 1)
+    await decidedAgo(approvalId, '59 minutes')
+    await tryOften(approvalId, busy, 1)
+    expect(waits).toEqual([...Array(10).fill(4), 60, 120])
+    await carryOut().carryOut(approvalId)
+    expect(wentOn).toMatchObject([{ isLastTry: false, decided: { run: { outcome: 'success' } } }])
+  })
+
   test('is answered with that run, and can be asked for again', async () => {
     const { approvalId } = await hold({ source: 'api' })
     await approvals().decide(orgId, approvalId, 'approve', actor())
+    await decidedAgo(approvalId, '1 hour')
     await tryOften(approvalId)
     const ask = () => approvals().hold(tool, call({ source: 'api' }))
     expect(await ask()).toMatchObject({ kind: 'ran', run: { outcome: 'error' } })

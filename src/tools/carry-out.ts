@@ -18,6 +18,25 @@ const MAX_TRIES = 6
 const FIRST_RETRY_S = 2
 /** Until somebody else's run has ended. */
 const RUN_WAIT_S = 10
+/** How long a call waits for its limits. */
+const MAX_BUSY_S = 3600
+/** Those that were refused together come back apart, and the less often the longer they wait. */
+const BUSY_SPREAD = 2
+const BUSY_SHARE = 0.25
+const MAX_BUSY_WAIT_S = 60
+
+/** It cannot go on yet, which is nobody's fault and none of its tries. */
+class Wait {
+  readonly reason: string
+  readonly afterS: number
+
+  constructor(reason: string, afterS: number) {
+    this.reason = reason
+    this.afterS = afterS
+  }
+}
+
+const RUNS = new Wait('it runs', RUN_WAIT_S)
 
 /** What a turn that waited goes on with. */
 export interface Decided {
@@ -51,6 +70,7 @@ interface CarryOutDeps {
     isLastTry: boolean,
   ) => Promise<void>
   readonly carryOutAfter: (id: string, afterS: number) => void
+  readonly random: () => number
   /** Of the process. */
   readonly signal: AbortSignal
   readonly log: Log
@@ -68,25 +88,27 @@ class LostError extends Error {
  *   denied, expired ─────────────────────────────────────────▶ the turn goes on, once ───────────▶ done
  *
  * A process that dies leaves it to the next, when the lease is over. A run that had begun is never begun again: it is `unknown`
- * when its time is over, and that is what the turn goes on with. A call that cannot be run in six tries has a run that says why.
+ * when its time is over, and that is what the turn goes on with. A call that cannot be run in six tries has a run that says why;
+ * one that its limits do not let through waits for them, for an hour.
  */
 export function makeCarryOut(deps: CarryOutDeps) {
   const { db, log } = deps
 
-  async function runOf(row: HeldRow): Promise<FinishedRun | Decided['run'] | 'again'> {
+  async function runOf(row: HeldRow): Promise<FinishedRun | Decided['run'] | Wait> {
     if (row.state !== 'approved' || row.runId === null) return null
-    if (row.outcome !== null) return (await deps.findRun(row.orgId, row.runId)) ?? 'again'
+    if (row.outcome !== null) return (await deps.findRun(row.orgId, row.runId)) ?? RUNS
     const { orgId, id, runId, tool, toolId, integrationId, userId, conversationId, source } = row
     const who = { orgId, userId, conversationId, source }
     const held = { ...who, tool, toolId, integrationId, approvalId: id, runId }
     try {
       const { callHash } = row
-      return (await deps.runHeld({ ...held, args: await argsOf(row), callHash })) ?? 'again'
+      return (await deps.runHeld({ ...held, args: await argsOf(row), callHash })) ?? RUNS
     } catch (error) {
+      if (row.ageS < MAX_BUSY_S && isBusy(error)) return busy(row, error)
       if (row.tries < MAX_TRIES) throw error
       if (!(error instanceof AppError))
         log.error({ ...fieldsOf(row), err: error }, 'approval.broke')
-      return (await deps.giveUpHeld(held, `it could not be run: ${reasonOf(error)}`)) ?? 'again'
+      return (await deps.giveUpHeld(held, `it could not be run: ${reasonOf(error)}`)) ?? RUNS
     }
   }
 
@@ -95,18 +117,18 @@ export function makeCarryOut(deps: CarryOutDeps) {
     return JSON.parse(await deps.keyring.open(sealContextOf(orgId, id, 'call'), call))
   }
 
-  async function work(row: HeldRow, token: string): Promise<Decided['run'] | 'again'> {
+  async function work(row: HeldRow, token: string): Promise<Decided['run'] | Wait> {
     const { orgId, id, tool, state, decidedBy } = row
     if (state === 'pending') throw new Error('it is not decided')
     const run = await runOf(row)
-    if (run === 'again') {
-      await again(row, token, RUN_WAIT_S)
-      return 'again'
+    if (run instanceof Wait) {
+      await again(row, token, run.afterS, false)
+      return run
     }
     if (row.turn === null) {
       const isDone = await markDone(db, row, token, false)
       // A turn was attached meanwhile, which goes on.
-      if (!isDone) await again(row, token, 0)
+      if (!isDone) await again(row, token, 0, false)
       return run
     }
     const context = sealContextOf(orgId, id, 'turn')
@@ -119,8 +141,16 @@ export function makeCarryOut(deps: CarryOutDeps) {
     return run
   }
 
-  async function again(row: HeldRow, token: string, afterS: number): Promise<void> {
-    await postpone(db, row.id, token, afterS)
+  function busy({ ageS }: HeldRow, { message, retryAfterS }: AppError): Wait {
+    const leastS = Math.max(
+      retryAfterS ?? FIRST_RETRY_S,
+      Math.min(ageS * BUSY_SHARE, MAX_BUSY_WAIT_S),
+    )
+    return new Wait(message, Math.ceil(leastS * (1 + deps.random() * BUSY_SPREAD)))
+  }
+
+  async function again(row: HeldRow, token: string, afterS: number, isTry: boolean) {
+    await postpone(db, row.id, token, afterS, isTry)
     deps.carryOutAfter(row.id, afterS)
   }
 
@@ -129,8 +159,9 @@ export function makeCarryOut(deps: CarryOutDeps) {
     const fields = fieldsOf(row)
     try {
       const run = await work(row, token)
-      if (run === 'again') {
-        log.info({ ...fields, reason: 'it runs', again_in_s: RUN_WAIT_S }, 'approval.postponed')
+      if (run instanceof Wait) {
+        const { reason, afterS } = run
+        log.info({ ...fields, reason, again_in_s: afterS }, 'approval.postponed')
         return null
       }
       const durationMs = Math.round(performance.now() - startedAt)
@@ -151,7 +182,7 @@ export function makeCarryOut(deps: CarryOutDeps) {
       if (!(error instanceof AppError)) log.error({ ...fields, err: error }, 'approval.broke')
       const waitS = error instanceof AppError ? (error.retryAfterS ?? 0) : 0
       const afterS = Math.max(waitS, FIRST_RETRY_S * 3 ** (row.tries - 1))
-      await again(row, token, afterS)
+      await again(row, token, afterS, true)
       log.info({ ...fields, reason, again_in_s: afterS }, 'approval.postponed')
       return null
     }
@@ -196,6 +227,10 @@ export function makeCarryOut(deps: CarryOutDeps) {
 
 function fieldsOf({ orgId, id, tool, tries }: HeldRow) {
   return { org_id: orgId, approval_id: id, tool, tries }
+}
+
+function isBusy(error: unknown): error is AppError {
+  return error instanceof AppError && error.code === 'RATE_LIMITED'
 }
 
 function reasonOf(error: unknown): string {
