@@ -71,6 +71,7 @@ export async function openService(
       // Before what it stands on, although it was opened first.
       await listener?.[Symbol.asyncDispose]()
       await Promise.allSettled([worker])
+      await approvalWork.settled()
       await owned.disposeAsync()
     },
   }

@@ -183,5 +183,4 @@ export async function runWorker(
   await jobs.workRecovery(() => pumpRecoveries(signal))
   await dispatcher.run(signal)
   await refusals.settled()
-  await approvalWork.settled()
 }

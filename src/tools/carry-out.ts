@@ -194,7 +194,12 @@ export function makeCarryOut(deps: CarryOutDeps) {
     if (row !== null) await tried(row, token)
   }
 
-  const underWay = new Set<Promise<void>>()
+  const underWay = new Set<Promise<unknown>>()
+
+  function follow<Result>(work: Promise<Result>): Promise<Result> {
+    underWay.add(work)
+    return work.finally(() => underWay.delete(work))
+  }
 
   return {
     /**
@@ -202,13 +207,10 @@ export function makeCarryOut(deps: CarryOutDeps) {
      * another one finds it.
      */
     async carryOut(id: string): Promise<void> {
-      if (deps.signal.aborted) return
-      const work = carryOut(id)
-      underWay.add(work)
-      await work.finally(() => underWay.delete(work))
+      if (!deps.signal.aborted) await follow(carryOut(id))
     },
 
-    /** When all that was begun by jobs has ended. A call that is out is not interrupted: nobody would know what it did. */
+    /** When all that was begun has ended. A call that is out is not interrupted: nobody would know what it did. */
     settled: async (): Promise<void> => {
       await Promise.allSettled(underWay)
     },
@@ -218,10 +220,8 @@ export function makeCarryOut(deps: CarryOutDeps) {
      *
      * @returns its run; null where it has not ended
      */
-    async carryOutNow(id: string, token: string): Promise<Decided['run']> {
-      const row = await findTaken(db, id, token)
-      return row === null ? null : tried(row, token)
-    },
+    carryOutNow: (id: string, token: string): Promise<Decided['run']> =>
+      follow(findTaken(db, id, token).then((row) => (row === null ? null : tried(row, token)))),
   }
 }
 

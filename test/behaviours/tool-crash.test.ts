@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeEach, expect, test } from 'vitest'
+import { openMcpClient } from '../fixtures/mcp-client.ts'
 import { startPatchbay, until } from '../fixtures/process.ts'
 import { type Answer, openReceiver } from '../fixtures/receiver.ts'
 import { openStory, type StoryOrg } from './story.ts'
@@ -50,6 +51,14 @@ async function askForDoor(org: StoryOrg) {
     return list.body.messages.map(({ content }: { content: string }) => content)
   }
   return { approvalId: String(turn.body.approvals[0].approvalId), messages }
+}
+
+/** An API process of its own. */
+async function startApi() {
+  const port = 20_000 + (process.pid % 20_000)
+  const api = startPatchbay('api', { ...story.env, PORT: String(port), LOG_LEVEL: 'info' })
+  await until('the API is up', () => api.output().includes('service.started'))
+  return { ...api, url: `http://127.0.0.1:${port}` }
 }
 
 const runsOf = async (org: StoryOrg) =>
@@ -109,10 +118,8 @@ test('a worker that is killed while the turn goes on leaves the run as it was, a
 
 test('an API that is killed while a call is out leaves a run that is unknown', async () => {
   const org = await openOrg('auto')
-  const port = 20_000 + (process.pid % 20_000)
-  await using api = startPatchbay('api', { ...story.env, PORT: String(port), LOG_LEVEL: 'info' })
-  await until('the API is up', () => api.output().includes('service.started'))
-  const call = fetch(`http://127.0.0.1:${port}${org.path}/tools/door.open/execute`, {
+  await using api = await startApi()
+  const call = fetch(`${api.url}${org.path}/tools/door.open/execute`, {
     method: 'POST',
     headers: { authorization: `Bearer ${org.token}`, 'content-type': 'application/json' },
     body: '{}',
@@ -156,4 +163,27 @@ test('a worker that is stopped while an approved call is out stays until its ans
   await askForSweep(story)
   await until('the turn has gone on', async () => (await messages()).length === 3)
   expect(endpoint.requests).toHaveLength(1)
+})
+
+test('an API that is stopped while a call is out that was approved over MCP stays until its answer is written down', async () => {
+  const org = await openOrg('ask')
+  let release = () => {}
+  answer = (response) => {
+    release = () => void response.end('{"door":"open"}')
+  }
+  await using api = await startApi()
+  await using client = await openMcpClient(`${api.url}${org.path}/mcp`, {
+    era: '2026-07-28',
+    token: org.token,
+    onQuestion: () => ({ action: 'accept', content: { approve: true } }),
+  })
+  const call = client.callTool({ name: 'door_open', arguments: {} }).catch(() => 'cut off')
+  await until('the call is out', () => endpoint.requests.length === 1)
+  api.kill('SIGTERM')
+  // Longer than an API waits for its callers.
+  await sleep(7000)
+  release()
+  await api.exited
+  await call
+  expect(await runsOf(org)).toMatchObject([{ outcome: 'success', source: 'mcp' }])
 })
