@@ -4,7 +4,7 @@ import { cutMiddle } from '../core/cut.ts'
 import { toAppError } from '../http/problem.ts'
 import type { McpAccess } from '../http/routes/mcp.ts'
 import type { Log } from '../telemetry/log.ts'
-import { makeMcpServer } from '../tools/mcp/serve.ts'
+import { makeMcpServer } from '../tools/mcp/server/serve.ts'
 import type { Works } from './worker.ts'
 
 /** Of one result, for the context of a model. */

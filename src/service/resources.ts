@@ -18,7 +18,7 @@ import { type Jobs, openJobs } from '../jobs/jobs.ts'
 import { makeRegistry, type Registry } from '../providers/registry.ts'
 import { type Keyring, openKeyring } from '../security/keyring.ts'
 import type { Log } from '../telemetry/log.ts'
-import { makeLookAtMcp } from '../tools/mcp/look-at.ts'
+import { makeLookAtMcp } from '../tools/mcp/client/look-at.ts'
 import { makeKeyWrapper } from './master-key.ts'
 
 const MAX_RETRY_MS = 10_000

@@ -22,13 +22,14 @@ import { makeRefresh } from '../integrations/refresh.ts'
 import { forgetWindows } from '../limits/count.ts'
 import { makeRelay } from '../outbox/relay.ts'
 import type { Log } from '../telemetry/log.ts'
-import { makeReadDue } from '../tools/mcp/read-due.ts'
+import { makeReadDue } from '../tools/mcp/client/read-due.ts'
 import { sweepRuns } from '../tools/runs.ts'
 import type { ApprovalWork } from './approval-work.ts'
 import type { Features } from './features.ts'
 import type { Inbound } from './inbound.ts'
 import type { Resources } from './resources.ts'
 import { refreshSlackToken } from './slack-app.ts'
+import { makeSweep } from './sweep.ts'
 
 /** What a worker stands on. */
 export interface Works {
@@ -163,16 +164,21 @@ export async function runWorker(
     await maintain()
     await forgetWindows(patient, Date.now())
   })
-  await jobs.workSweep(async () => {
-    const found = await sweep(hot)
-    if (found.lanes + found.conversations > 0) log.warn(found, 'lanes.swept')
-    await inbound.sweep()
-    const lost = await sweepRuns(hot)
-    if (lost > 0) log.warn({ runs: lost }, 'tool_runs.lost')
-    await approvalWork.sweep()
-    await refreshDue()
-    await readDueTools()
-  })
+  const steps = {
+    lanes: async () => {
+      const found = await sweep(hot)
+      if (found.lanes + found.conversations > 0) log.warn(found, 'lanes.swept')
+    },
+    questions: inbound.sweep,
+    runs: async () => {
+      const lost = await sweepRuns(hot)
+      if (lost > 0) log.warn({ runs: lost }, 'tool_runs.lost')
+    },
+    approvals: approvalWork.sweep,
+    tokens: refreshDue,
+    tools: readDueTools,
+  }
+  await jobs.workSweep(makeSweep(steps, log))
   await jobs.workAnswers(inbound.answer)
   await jobs.workApprovals(approvalWork.carryOut)
   await jobs.workRefreshes(refresh)
