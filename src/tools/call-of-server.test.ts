@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { PLAIN_HOST } from '../../test/fixtures/tool-host.ts'
 import { makeCall } from './call.ts'
 import { makeCircuit } from './circuit.ts'
-import type { McpCalled } from './mcp/client.ts'
+import type { McpCalled } from './mcp/client/client.ts'
 
 const tool = {
   kind: 'external' as const,

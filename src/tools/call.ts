@@ -9,7 +9,7 @@ import { fillRequest, missingFilling, secretsOf } from './fill.ts'
 import { type HttpConfig, hostOf } from './http-config.ts'
 import type { Invocation } from './invoke.ts'
 import { hideMarked, secretsIn } from './marks.ts'
-import type { McpCall, McpCalled } from './mcp/client.ts'
+import type { McpCall, McpCalled } from './mcp/client/client.ts'
 import type { makeSendCall, ReadyCall } from './send-call.ts'
 
 const DEFAULT_TIMEOUT_MS = 10_000

@@ -7,7 +7,7 @@ import { internalHttp } from '../../src/providers/internal-http/internal-http.ts
 import { makeMcp } from '../../src/providers/mcp/mcp.ts'
 import { makeSlack } from '../../src/providers/slack/slack.ts'
 import { makeTeams } from '../../src/providers/teams/teams.ts'
-import { makeLookAtMcp } from '../../src/tools/mcp/look-at.ts'
+import { makeLookAtMcp } from '../../src/tools/mcp/client/look-at.ts'
 import { discordWebhook } from './discord-webhook/discord-webhook.ts'
 import { describeProvider } from './providers.ts'
 import type { ProviderSamples } from './samples.ts'

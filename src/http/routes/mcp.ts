@@ -1,7 +1,7 @@
 import { createMiddleware } from 'hono/factory'
 import { AppError } from '../../core/error.ts'
 import { isOrgId } from '../../core/id.ts'
-import type { makeMcpServer } from '../../tools/mcp/serve.ts'
+import type { makeMcpServer } from '../../tools/mcp/server/serve.ts'
 import { actorOf } from '../actor.ts'
 import type { AppEnv } from '../env.ts'
 import { mayIn, requires } from '../middleware/auth.ts'

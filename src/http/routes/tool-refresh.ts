@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi'
-import type { makeRefreshTools } from '../../tools/mcp/refresh-tools.ts'
+import type { makeRefreshTools } from '../../tools/mcp/client/refresh-tools.ts'
 import { actorOf } from '../actor.ts'
 import { requires } from '../middleware/auth.ts'
 import { makeRouter, route } from '../route.ts'

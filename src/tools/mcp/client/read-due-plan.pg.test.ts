@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { openTestDatabase, type TestDatabase } from '../../../test/fixtures/database.ts'
-import type { Queryable } from '../../db/pool.ts'
-import { makeLog } from '../../telemetry/log.ts'
+import { openTestDatabase, type TestDatabase } from '../../../../test/fixtures/database.ts'
+import type { Queryable } from '../../../db/pool.ts'
+import { makeLog } from '../../../telemetry/log.ts'
 import { makeReadDue } from './read-due.ts'
 
 let database: TestDatabase

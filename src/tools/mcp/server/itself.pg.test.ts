@@ -1,8 +1,8 @@
 import { afterAll, expect, test } from 'vitest'
-import { openTestApi } from '../../../test/fixtures/api.ts'
-import { makeMcpInstalls } from '../../../test/fixtures/mcp-installs.ts'
-import { listen } from '../../http/listen.ts'
-import { makeLog } from '../../telemetry/log.ts'
+import { openTestApi } from '../../../../test/fixtures/api.ts'
+import { makeMcpInstalls } from '../../../../test/fixtures/mcp-installs.ts'
+import { listen } from '../../../http/listen.ts'
+import { makeLog } from '../../../telemetry/log.ts'
 
 const stack = new AsyncDisposableStack()
 afterAll(() => stack.disposeAsync())

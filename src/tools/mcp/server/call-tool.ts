@@ -9,12 +9,13 @@ import {
   type ServerContext,
 } from '@modelcontextprotocol/server'
 import { z } from 'zod'
-import type { Actor } from '../../core/actor.ts'
-import { AppError, type ErrorDetail } from '../../core/error.ts'
-import type { JsonSchema } from '../args.ts'
-import type { May } from '../builtins.ts'
-import type { RunnableTool } from '../catalog.ts'
+import type { Actor } from '../../../core/actor.ts'
+import { AppError, type ErrorDetail } from '../../../core/error.ts'
+import type { JsonSchema } from '../../args.ts'
+import type { May } from '../../builtins.ts'
+import type { RunnableTool } from '../../catalog.ts'
 import { type ApprovalStateDeps, makeApprovalState } from './approval-state.ts'
+import { promisedSchema } from './listed-tool.ts'
 import {
   type ToldRun,
   toCallResult,
@@ -22,8 +23,7 @@ import {
   toQuestion,
   toWaitingResult,
   type WaitingCall,
-} from './call-result.ts'
-import { promisedSchema } from './listed-tool.ts'
+} from './served-result.ts'
 
 /** The person's answer stands under this name. */
 const APPROVAL = 'approval'

@@ -1,6 +1,6 @@
 import type { CallToolResult, ContentBlock } from '@modelcontextprotocol/client'
-import type { Redact } from '../../core/redact.ts'
-import type { CallResult } from '../call-result.ts'
+import type { Redact } from '../../../core/redact.ts'
+import type { CallResult } from '../../call-result.ts'
 
 const MAX_ERROR_LENGTH = 1000
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { makeArgsValidator } from '../args.ts'
+import { makeArgsValidator } from '../../args.ts'
 import { fitTool, prefixOf, toolNameOf } from './fit-tool.ts'
 
 const { compile } = makeArgsValidator()

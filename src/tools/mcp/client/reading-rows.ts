@@ -1,7 +1,7 @@
 import { and, eq, inArray, isNull, ne, or, sql } from 'drizzle-orm'
 import { z } from 'zod'
-import type { DbTx, Queryable } from '../../db/pool.ts'
-import { externalToolDefinitions } from '../../db/tool-tables.ts'
+import type { DbTx, Queryable } from '../../../db/pool.ts'
+import { externalToolDefinitions } from '../../../db/tool-tables.ts'
 import type { KnownTool, ToolsPlan } from './plan-tools.ts'
 
 /** How long one process has a reading to itself: longer than it can take. */

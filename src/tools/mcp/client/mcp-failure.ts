@@ -1,4 +1,4 @@
-import type { EndpointVerdict } from '../circuit.ts'
+import type { EndpointVerdict } from '../../circuit.ts'
 
 /** Why a server gave nothing that could be used: a value for the run or for the person who installed it. */
 export interface McpFailure {

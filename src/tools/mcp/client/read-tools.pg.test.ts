@@ -1,7 +1,7 @@
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
-import { echoTool, openMcp } from '../../../test/doubles/mcp.ts'
-import { openTestApi } from '../../../test/fixtures/api.ts'
-import { makeMcpInstalls } from '../../../test/fixtures/mcp-installs.ts'
+import { echoTool, openMcp } from '../../../../test/doubles/mcp.ts'
+import { openTestApi } from '../../../../test/fixtures/api.ts'
+import { makeMcpInstalls } from '../../../../test/fixtures/mcp-installs.ts'
 
 const api = await openTestApi({ TOOLS_PER_ORG: '300' })
 const server = await openMcp()

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Actor } from '../../core/actor.ts'
-import { AppError, notFound } from '../../core/error.ts'
-import type { InOrg } from '../../db/tenants.ts'
+import type { Actor } from '../../../core/actor.ts'
+import { AppError, notFound } from '../../../core/error.ts'
+import type { InOrg } from '../../../db/tenants.ts'
 import type { makeReadTools, ToolsReading } from './read-tools.ts'
 import { lookAtReading } from './reading-rows.ts'
 

@@ -7,7 +7,7 @@ import {
   makeMcpWorld,
   succeeded,
   WAITS,
-} from '../../../test/fixtures/mcp-world.ts'
+} from '../../../../test/fixtures/mcp-world.ts'
 
 type Json = ReturnType<typeof JSON.parse>
 

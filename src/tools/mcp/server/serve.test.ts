@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { ERAS } from '../../../test/fixtures/mcp-client.ts'
+import { ERAS } from '../../../../test/fixtures/mcp-client.ts'
 import {
   APPROVAL,
   CALL,
@@ -10,8 +10,8 @@ import {
   succeeded,
   textOf,
   WAITS,
-} from '../../../test/fixtures/mcp-world.ts'
-import { AppError } from '../../core/error.ts'
+} from '../../../../test/fixtures/mcp-world.ts'
+import { AppError } from '../../../core/error.ts'
 
 describe.each(ERAS)('a client of %s', (era) => {
   test('finds the tools in the same order, with what is known of them', async () => {

@@ -1,8 +1,8 @@
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
-import { echoTool, openMcp } from '../../../test/doubles/mcp.ts'
-import { openTestApi } from '../../../test/fixtures/api.ts'
-import { pets } from '../../../test/fixtures/import-org.ts'
-import { makeMcpInstalls } from '../../../test/fixtures/mcp-installs.ts'
+import { echoTool, openMcp } from '../../../../test/doubles/mcp.ts'
+import { openTestApi } from '../../../../test/fixtures/api.ts'
+import { pets } from '../../../../test/fixtures/import-org.ts'
+import { makeMcpInstalls } from '../../../../test/fixtures/mcp-installs.ts'
 
 const api = await openTestApi()
 const server = await openMcp()

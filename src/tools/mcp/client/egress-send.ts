@@ -1,5 +1,5 @@
-import type { Caller, Egress } from '../../egress/egress.ts'
-import { judgeEndpoint } from '../circuit.ts'
+import type { Caller, Egress } from '../../../egress/egress.ts'
+import { judgeEndpoint } from '../../circuit.ts'
 import { mcpError } from './mcp-failure.ts'
 import type { SendMcp } from './mcp-fetch.ts'
 

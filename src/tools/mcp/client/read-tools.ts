@@ -1,19 +1,19 @@
 import { setImmediate as turnOfOthers } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { sql } from 'drizzle-orm'
-import type { Actor, AuditEntry } from '../../core/actor.ts'
-import { mcpConfig } from '../../core/mcp-config.ts'
+import type { Actor, AuditEntry } from '../../../core/actor.ts'
+import { mcpConfig } from '../../../core/mcp-config.ts'
 import {
   formatToolsProblem,
   isToolsProblemShown,
   parseToolsProblem,
-} from '../../core/tools-problem.ts'
-import type { DbTx } from '../../db/pool.ts'
-import type { InOrg } from '../../db/tenants.ts'
-import type { Log } from '../../telemetry/log.ts'
-import type { JsonSchema } from '../args.ts'
-import type { BuiltinTool } from '../builtins.ts'
-import type { ToolHost } from '../definitions.ts'
+} from '../../../core/tools-problem.ts'
+import type { DbTx } from '../../../db/pool.ts'
+import type { InOrg } from '../../../db/tenants.ts'
+import type { Log } from '../../../telemetry/log.ts'
+import type { JsonSchema } from '../../args.ts'
+import type { BuiltinTool } from '../../builtins.ts'
+import type { ToolHost } from '../../definitions.ts'
 import { cleanText } from './clean-text.ts'
 import type { McpToolList, makeMcpClient } from './client.ts'
 import { fitTool, type OfferedTool, prefixOf, type SkippedTool } from './fit-tool.ts'

@@ -1,6 +1,6 @@
 import type { CallToolResult } from '@modelcontextprotocol/server'
-import type { AppError, ErrorDetail } from '../../core/error.ts'
-import type { JsonSchema } from '../args.ts'
+import type { AppError, ErrorDetail } from '../../../core/error.ts'
+import type { JsonSchema } from '../../args.ts'
 import type { Waiting } from './approval-state.ts'
 
 const RUN_ID = 'patchbay/runId'

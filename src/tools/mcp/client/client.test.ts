@@ -1,7 +1,7 @@
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
-import { echoTool, methodOf, openMcp } from '../../../test/doubles/mcp.ts'
-import { mcpHost, openOurMcpClient } from '../../../test/fixtures/our-mcp-client.ts'
-import type { EndpointVerdict } from '../circuit.ts'
+import { echoTool, methodOf, openMcp } from '../../../../test/doubles/mcp.ts'
+import { mcpHost, openOurMcpClient } from '../../../../test/fixtures/our-mcp-client.ts'
+import type { EndpointVerdict } from '../../circuit.ts'
 
 const client = openOurMcpClient()
 const { call, called, list } = client

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
-import { AppError } from '../../core/error.ts'
-import type { JsonSchema } from '../args.ts'
-import { assertSafeSchema } from '../schema-rules.ts'
-import { isStorable } from '../storable.ts'
+import { AppError } from '../../../core/error.ts'
+import type { JsonSchema } from '../../args.ts'
+import { assertSafeSchema } from '../../schema-rules.ts'
+import { isStorable } from '../../storable.ts'
 import { cleanSchema, cleanText } from './clean-text.ts'
 import { headerArgumentProblem } from './header-arguments.ts'
 

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
-import { echoTool, openMcp } from '../../../test/doubles/mcp.ts'
-import { openTestApi } from '../../../test/fixtures/api.ts'
-import { type Installed, makeMcpInstalls } from '../../../test/fixtures/mcp-installs.ts'
+import { echoTool, openMcp } from '../../../../test/doubles/mcp.ts'
+import { openTestApi } from '../../../../test/fixtures/api.ts'
+import { type Installed, makeMcpInstalls } from '../../../../test/fixtures/mcp-installs.ts'
 
 const api = await openTestApi()
 const server = await openMcp()

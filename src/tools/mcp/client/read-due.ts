@@ -1,5 +1,5 @@
-import type { Queryable } from '../../db/pool.ts'
-import type { Log } from '../../telemetry/log.ts'
+import type { Queryable } from '../../../db/pool.ts'
+import type { Log } from '../../../telemetry/log.ts'
 import type { makeReadTools } from './read-tools.ts'
 
 /** Of one look at all that is due: servers that hang do not hold up what comes after them. */

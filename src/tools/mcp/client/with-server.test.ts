@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http'
 import { afterAll, describe, expect, test } from 'vitest'
-import { type McpDouble, methodOf, openMcp } from '../../../test/doubles/mcp.ts'
-import { openOurMcpClient } from '../../../test/fixtures/our-mcp-client.ts'
-import { openReceiver, type ReceivedRequest } from '../../../test/fixtures/receiver.ts'
+import { type McpDouble, methodOf, openMcp } from '../../../../test/doubles/mcp.ts'
+import { openOurMcpClient } from '../../../../test/fixtures/our-mcp-client.ts'
+import { openReceiver, type ReceivedRequest } from '../../../../test/fixtures/receiver.ts'
 
 const client = openOurMcpClient()
 const { call, list } = client

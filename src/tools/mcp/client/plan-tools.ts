@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
-import { wireNameOf } from '../../core/tool-name.ts'
-import type { JsonSchema } from '../args.ts'
+import { wireNameOf } from '../../../core/tool-name.ts'
+import type { JsonSchema } from '../../args.ts'
 import { type OfferedTool, type SkippedTool, toolNameOf } from './fit-tool.ts'
 
 type Definition = Pick<OfferedTool, 'description' | 'argsSchema' | 'outputSchema'>

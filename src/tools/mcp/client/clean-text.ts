@@ -1,4 +1,4 @@
-import { cutText } from '../../core/cut.ts'
+import { cutText } from '../../../core/cut.ts'
 
 /** What nobody sees and a model reads all the same: zero width, bidi, tags, soft hyphens; and what selects a glyph. */
 const HIDDEN = /[\p{Default_Ignorable_Code_Point}\p{Cf}\p{Co}\p{Cn}\p{Cs}]/gu

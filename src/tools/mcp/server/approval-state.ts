@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
-import { KeyringError } from '../../security/keyring-error.ts'
-import { canonical } from '../bounded-checks.ts'
+import { KeyringError } from '../../../security/keyring-error.ts'
+import { canonical } from '../../bounded-checks.ts'
 
 /** Who asks, in which org: a state is theirs alone. */
 interface Holder {

@@ -1,6 +1,6 @@
-import type { JsonSchema } from '../args.ts'
-import type { CatalogTool } from '../catalog.ts'
-import { toMcpTool } from '../formats.ts'
+import type { JsonSchema } from '../../args.ts'
+import type { CatalogTool } from '../../catalog.ts'
+import { toMcpTool } from '../../formats.ts'
 
 /**
  * A tool as `tools/list` shows it: what is promised there is kept by `tools/call`.

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { toSnippet } from '../../core/answer.ts'
+import { toSnippet } from '../../../core/answer.ts'
 import { type McpFailure, McpFailureError, mcpError } from './mcp-failure.ts'
 import { readRpcAnswer } from './rpc-answer.ts'
 import { withUnreadTools } from './unread-tools.ts'

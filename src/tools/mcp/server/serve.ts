@@ -4,8 +4,8 @@ import {
   ProtocolErrorCode,
   Server,
 } from '@modelcontextprotocol/server'
-import type { May } from '../builtins.ts'
-import type { CatalogTool } from '../catalog.ts'
+import type { May } from '../../builtins.ts'
+import type { CatalogTool } from '../../catalog.ts'
 import { type CallToolDeps, type McpCaller, makeCallTool } from './call-tool.ts'
 import { toListedTool } from './listed-tool.ts'
 
