@@ -1,15 +1,17 @@
 import { beforeEach, expect, test } from 'vitest'
 import { AppError, invalidField } from '../core/error.ts'
 import { makeArgsValidator } from './args.ts'
+import { callHashOf } from './call-hash.ts'
 import type { RunnableTool } from './catalog.ts'
-import { type Invocation, type InvokeDeps, makeInvoke } from './invoke.ts'
+import { type ExternalTool, type Invocation, type InvokeDeps, makeInvoke } from './invoke.ts'
+import { RunTakenError } from './runs.ts'
 
 const argsSchema = {
   type: 'object',
   properties: { n: { type: 'integer' } },
   additionalProperties: false,
 }
-const external: RunnableTool = {
+const external: ExternalTool = {
   kind: 'external',
   id: 'tool-1',
   name: 'jira.createIssue',
@@ -183,4 +185,36 @@ test('a run goes through the limits with all that they go by, and none without',
     code: 'INVALID_BODY',
   })
   expect(asked).toHaveLength(2)
+})
+
+test('an approved call that cannot leave is no run of this process where another has begun it', async () => {
+  const ended: unknown[] = []
+  const { runHeld } = makeInvoke({
+    find: async () => external,
+    findById: async () => external,
+    names: async () => [],
+    validate: () => [],
+    // As where its integration was disabled: nothing is begun before it is known that nothing leaves.
+    call: async () => ({
+      outcome: 'error',
+      result: null,
+      error: 'its integration is disabled',
+      arguments: {},
+      attempts: 0,
+      host: null,
+    }),
+    hold: () => Promise.reject(new Error('it is approved')),
+    runs: {
+      begin: () => Promise.reject(new RunTakenError('the run exists')),
+      end: async (run) => void ended.push(run),
+    },
+    limited: (_, work) => work(),
+    newId: () => 'id',
+  })
+  const args = { n: 1 }
+  const who = { orgId: 'acme', userId: 'ann', conversationId: null, source: 'api' }
+  const what = { tool: external.name, toolId: external.id, integrationId: external.integrationId }
+  const held = { ...who, ...what, approvalId: 'a1', runId: 'r1', args }
+  expect(await runHeld({ ...held, callHash: callHashOf(external, args) })).toBeNull()
+  expect(ended).toEqual([])
 })

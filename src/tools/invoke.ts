@@ -118,13 +118,18 @@ export function makeInvoke(deps: InvokeDeps) {
       const startedAt = performance.now()
       const run = { id: runId, orgId, userId, conversationId, source, ...what, approvalId }
       const mayTakeS = startSeconds(tool.kind === 'builtin' ? null : tool.httpConfig)
-      const begin = (shown: unknown, host: string | null) =>
-        deps.runs.begin({ ...run, arguments: shown, host, mayTakeS })
+      let isBegun = false
+      const begin = async (shown: unknown, host: string | null) => {
+        await deps.runs.begin({ ...run, arguments: shown, host, mayTakeS })
+        isBegun = true
+      }
       const called =
         tool.kind === 'external'
           ? await deps.call(tool, invocation, { id: runId, begin })
           : await runBuiltin(tool.tool, invocation, begin)
       const { outcome, result, error, arguments: shown, attempts, host } = called
+      // What cannot leave is begun here, where it is approved: of two processes one says how its only run ended.
+      if (approvalId !== null && !isBegun) await begin(shown, host)
       const durationMs = Math.round(performance.now() - startedAt)
       const ended = { ...run, arguments: shown, host, outcome, result, error, attempts, durationMs }
       await deps.runs.end(ended, by)
