@@ -70,7 +70,7 @@ export function makeGoOn({ turn, messageText, wayBack, wake, signal }: GoOnDeps)
       signal: AbortSignal.any([signal, AbortSignal.timeout(TURN_TIMEOUT_MS)]),
       goesOnWith: {
         note: noteOf(decided),
-        answer: isLastTry ? plainAnswer(decided) : null,
+        answer: isLastTry ? whatHappened(decided) : null,
         runId: decided.run?.id ?? null,
       },
       origin: origin ?? undefined,
@@ -98,15 +98,11 @@ function whatHappened({ tool, state, decidedBy, run }: Decided): string {
     case 'approved': {
       const answer =
         run === null ? { isOk: false, content: 'not known' } : toToolAnswer({ ...NO_RUN, ...run })
-      const came = answer.isOk ? 'gave this result' : 'failed with this error'
-      return `The call of ${tool} that waited was approved by ${decidedBy}. It ran and ${came}:\n${answer.content}`
+      // It may not have left at all: its error says so.
+      const came = answer.isOk ? 'It ran and gave this result' : 'It did not succeed'
+      return `The call of ${tool} that waited was approved by ${decidedBy}. ${came}:\n${answer.content}`
     }
   }
 }
 
 const NO_RUN = { tool: '', durationMs: 0 }
-
-/** What is said where no model could be had for it. */
-function plainAnswer(decided: Decided): string {
-  return whatHappened(decided)
-}
