@@ -1,4 +1,5 @@
 import type { JsonSchema } from './args.ts'
+import { REFERENCES } from './schema-keywords.ts'
 
 /** Of a document, and of the schemas that were looked at for one value. */
 const MAX_NODES = 20_000
@@ -6,7 +7,6 @@ const MAX_STEPS = 500_000
 const LISTS = ['allOf', 'anyOf', 'oneOf']
 const BRANCHES = ['if', 'then', 'else', 'not']
 const DEPENDENT = ['dependentSchemas', 'dependencies']
-const REFERENCES = ['$ref', '$dynamicRef', '$recursiveRef']
 
 type Node = Readonly<Record<string, unknown>>
 
@@ -120,7 +120,7 @@ function besides(node: Node, document: Document): unknown[] {
     ...LISTS.flatMap((key) => listAt(node, key)),
     ...BRANCHES.map((key) => node[key]),
     ...DEPENDENT.flatMap((key) => Object.values(nodeAt(node, key))),
-    ...REFERENCES.flatMap((key) => document.find(node[key])),
+    ...[...REFERENCES].flatMap((key) => document.find(node[key])),
   ]
 }
 

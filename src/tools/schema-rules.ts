@@ -1,6 +1,7 @@
 import { invalidField } from '../core/error.ts'
 import type { JsonSchema } from './args.ts'
 import { patternProblem } from './pattern-rules.ts'
+import { NAMED_SCHEMAS, REFERENCES } from './schema-keywords.ts'
 
 const MAX_BYTES = 65_536
 const MAX_LEVELS = 10
@@ -8,16 +9,8 @@ const MAX_NODES = 1000
 /** Of the JSON text, lists in lists included; below it nothing here can run out of stack. */
 const MAX_JSON_DEPTH = 40
 
-/** Keywords whose members are schemas by name: the map itself is no level of its own. */
-const MAPS = new Set([
-  'properties',
-  'patternProperties',
-  '$defs',
-  'definitions',
-  'dependentSchemas',
-  'dependencies',
-])
-const REFERENCES = new Set(['$ref', '$dynamicRef', '$recursiveRef'])
+/** In draft-07 a member of `dependencies` may be a schema, too. */
+const MAPS = new Set([...NAMED_SCHEMAS, 'dependencies'])
 
 /** Throws `INVALID_BODY` for a schema of arguments that is none, or that `schemaProblem` finds fault with. */
 export function assertSafeSchema(

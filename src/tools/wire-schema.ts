@@ -1,5 +1,6 @@
 import type { JsonSchema } from './args.ts'
 import { fromPointer, resolveRef, rootPropertiesOf } from './root-properties.ts'
+import { NAMED_SCHEMAS, REFERENCES } from './schema-keywords.ts'
 import { wireNamesOf } from './wire-names.ts'
 
 /** What no root may have: OpenAI and Anthropic refuse choices there, and `$schema` names a dialect that it has no longer. */
@@ -28,15 +29,7 @@ const SCHEMAS = new Set([
   'unevaluatedItems',
   'propertyNames',
 ])
-const REFERENCES = new Set(['$ref', '$dynamicRef', '$recursiveRef'])
 const LISTS = new Set(['anyOf', 'oneOf', 'allOf', 'prefixItems'])
-const MAPS = new Set([
-  'properties',
-  'patternProperties',
-  '$defs',
-  'definitions',
-  'dependentSchemas',
-])
 
 interface Tool {
   readonly root: JsonSchema
@@ -113,7 +106,7 @@ function toWireValue(keyword: string, value: unknown, tool: Tool): unknown {
   if (LISTS.has(keyword) && Array.isArray(value)) {
     return value.map((each) => toWireSubschema(each, tool))
   }
-  if (!MAPS.has(keyword) || !isObject(value)) return value
+  if (!NAMED_SCHEMAS.has(keyword) || !isObject(value)) return value
   return Object.fromEntries(
     Object.entries(value).map(([name, each]) => [name, toWireSubschema(each, tool)]),
   )
@@ -149,7 +142,7 @@ function toWireRef(ref: string, { root, names }: Tool): string | null {
   if (ref === '#') return names.size === 0 ? ref : null
   if (!ref.startsWith('#/')) return ref
   const [keyword = '', segment = '', ...rest] = ref.slice(2).split('/')
-  const isKept = MAPS.has(keyword) && !/\/items\/\d/.test(ref)
+  const isKept = NAMED_SCHEMAS.has(keyword) && !/\/items\/\d/.test(ref)
   if (!isKept || resolveRef(root, ref) === undefined) return null
   const name = keyword === 'properties' ? names.get(fromPointer(segment)) : undefined
   return name === undefined ? ref : ['#', keyword, name, ...rest].join('/')

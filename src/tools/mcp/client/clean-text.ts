@@ -1,4 +1,5 @@
 import { cutText } from '../../../core/cut.ts'
+import { NAMED_SCHEMAS } from '../../schema-keywords.ts'
 
 /** What nobody sees and a model reads all the same: zero width, bidi, tags, soft hyphens; and what selects a glyph. */
 const HIDDEN = /[\p{Default_Ignorable_Code_Point}\p{Cf}\p{Co}\p{Cn}\p{Cs}]/gu
@@ -22,13 +23,6 @@ const MAX_SCHEMA_TEXT = 1024
 const WORDS = new Set(['title', 'description', '$comment'])
 /** What is data of the tool's, and sent as it is written. */
 const DATA = new Set(['enum', 'const', 'default', 'examples'])
-const MAPS = new Set([
-  'properties',
-  'patternProperties',
-  '$defs',
-  'definitions',
-  'dependentSchemas',
-])
 
 /** The same for what a schema says in words; what it means is left as it is. */
 export function cleanSchema(
@@ -39,7 +33,7 @@ export function cleanSchema(
       if (WORDS.has(key) && typeof value === 'string')
         return [key, cleanText(value, MAX_SCHEMA_TEXT)]
       if (DATA.has(key)) return [key, value]
-      if (MAPS.has(key) && isObject(value)) {
+      if (NAMED_SCHEMAS.has(key) && isObject(value)) {
         const entries = Object.entries(value).map(([name, each]) => [name, cleanEach(each)])
         return [key, Object.fromEntries(entries)]
       }
