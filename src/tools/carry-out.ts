@@ -58,7 +58,7 @@ interface CarryOutDeps {
   /** As it ended; null: it still runs, or there is none. */
   readonly findRun: (orgId: string, id: string) => Promise<Decided['run']>
   /**
-   * The turn that waited goes on, and what it commits commits `markDone` with it: false there is an error of this function's.
+   * The turn that waited goes on; `markDone` is called in the transaction that commits it, and rolls it back where it throws.
    *
    * @param isLastTry whether to say what came of it without asking the model once more
    */
