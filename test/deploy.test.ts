@@ -277,6 +277,9 @@ describe('docs/scaling.md', () => {
     const jobs = /application_name: '([^']+)',[^}]*?max: (\d+)/.exec(code)
     pools.set(jobs?.[1] ?? '', Number(jobs?.[2]) + 1)
 
+    for (const [, name = ''] of code.matchAll(/openListener\({[^}]*?applicationName: '([^']+)'/g))
+      pools.set(name, 1)
+
     const rows = [...text.matchAll(/^\| `(patchbay[^`]*)`[^|]*\| (\d*) ?\| (\d*) ?\|$/gm)]
     const counted = rows.map(([, name = '', ofApi, ofWorker]) => ({
       name,

@@ -48,13 +48,15 @@ const RATE_HORIZON_MS = 500
 /** A little slower than asked, so that what leaves late does not put one more into a receiver's second. */
 const RATE_MARGIN = 1.05
 
+/** As a range, because the order by id alone, of all lanes, would then serve as well, and costs a scan of the others' rows. */
+const IN_LANE = 'q.subscription_id >= a.subscription_id and q.subscription_id <= a.subscription_id'
 const FIRST_IN_LINE = `
     select line.tid, row_number() over () as nth
     from (
       select q.ctid as tid
       from patchbay.delivery_queue as q
-      where q.ready and q.trigger not in ('manual', 'test') and q.subscription_id = a.subscription_id
-      order by q.id
+      where q.ready and q.trigger not in ('manual', 'test') and ${IN_LANE}
+      order by q.subscription_id, q.id
       limit a.size
       for update skip locked
     ) as line
@@ -76,7 +78,7 @@ const FIRST_IN_LINE = `
  * Rows are leased by their place in the table (`ctid`): they are locked, so nobody moves them in between. One that somebody
  * moved just before it was locked is left for the next claim.
  *
- * `offset 0` and `any (array(…))` keep the planner to look-ups by index, whatever it guesses a parameter's limit to be.
+ * Look-ups stand in `lateral (… offset 0)` and `any (array(…))`, see `HOT_SETTINGS`.
  */
 const makeClaim = (isBehind: (id: string) => string) => `
 with recursive lane as (
@@ -106,9 +108,13 @@ checked as materialized (
     h.open_until is not null as is_open, s.rate_limit, s.max_age_seconds is not null as has_max_age, room.size as room,
     not coalesce(h.is_proven, false) as is_unproven
   from lane
-  left join patchbay.webhook_subscriptions as s on s.id = lane.subscription_id
-  left join patchbay.org_integrations as i on i.id = s.integration_id
-  left join patchbay.subscription_health as h on h.subscription_id = lane.subscription_id
+  left join lateral (
+    select * from patchbay.webhook_subscriptions as s where s.id = lane.subscription_id offset 0
+  ) as s on true
+  left join lateral (select * from patchbay.org_integrations as i where i.id = s.integration_id offset 0) as i on true
+  left join lateral (
+    select * from patchbay.subscription_health as h where h.subscription_id = lane.subscription_id offset 0
+  ) as h on true
   left join unnest($8::uuid[], $9::int[]) as room (subscription_id, size) on room.subscription_id = lane.subscription_id
   where lane.subscription_id <> all ($5::uuid[])
 ),
@@ -152,8 +158,8 @@ urgent as materialized (
   cross join lateral (
     select q.ctid as tid, q.id
     from patchbay.delivery_queue as q
-    where q.ready and q.trigger in ('manual', 'test') and q.subscription_id = a.subscription_id
-    order by q.id
+    where q.ready and q.trigger in ('manual', 'test') and ${IN_LANE}
+    order by q.subscription_id, q.id
     limit a.size
     for update skip locked
   ) as q
@@ -214,12 +220,13 @@ marked as (
     group by a.subscription_id, a.from_at, a.gap_s, a.is_probe
   ) as t
   where h.subscription_id = t.subscription_id
+    and h.subscription_id = any (array(select subscription_id from allowed where from_at is not null or is_probe))
 ),
 leased as materialized (
   update patchbay.delivery_queue as q
   set ready = false, lease_token = $7::uuid, due_at = now() + make_interval(secs => $6::float8 / 1000)
   from picked as t
-  where q.ctid = t.tid
+  where q.ctid = t.tid and q.ctid = any (array(select tid from picked))
   returning q.id, q.org_id, q.subscription_id, q.event_id, q.attempt, q.step::int as step, q.trigger,
     q.resume_at is not null as is_resumable, t.send_after_ms::float8 as send_after_ms
 )

@@ -26,8 +26,8 @@ select
   s.retry_schedule, s.content, l.domains as egress_domains, s.revision as subscription_revision,
   i.revision as integration_revision
 from patchbay.webhook_subscriptions as s
-join patchbay.org_integrations as i on i.id = s.integration_id
-left join patchbay.egress_allow_lists as l on l.org_id = s.org_id
+cross join lateral (select * from patchbay.org_integrations as i where i.id = s.integration_id offset 0) as i
+left join lateral (select * from patchbay.egress_allow_lists as l where l.org_id = s.org_id offset 0) as l on true
 where s.id = any ($1::uuid[])`
 
 export async function loadLanes(db: Queryable, ids: readonly string[]): Promise<LaneRow[]> {

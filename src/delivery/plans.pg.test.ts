@@ -1,7 +1,14 @@
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
-import { CLAIM, fillHot, HOT_STATEMENTS, planProblem } from '../../test/plans/hot.ts'
+import {
+  CLAIM,
+  fillHot,
+  growthProblem,
+  HOT_STATEMENTS,
+  planProblem,
+} from '../../test/plans/hot.ts'
+import { HOT_SETTINGS } from '../db/hot-settings.ts'
 import type { Queryable } from '../db/pool.ts'
 import { claimDue } from './claim.ts'
 
@@ -11,8 +18,6 @@ beforeAll(async () => {
   database = await openTestDatabase()
   client = await database.pool.connect()
   await fillHot(client, 100_000)
-  // As the worker's sessions have it.
-  await client.query('set enable_seqscan = off')
 })
 afterAll(async () => {
   client.release()
@@ -28,7 +33,29 @@ describe.each([
   })
 })
 
+describe('a plan that was made while the queue was empty', () => {
+  let empty: TestDatabase
+  let idle: pg.PoolClient
+  beforeAll(async () => {
+    empty = await openTestDatabase()
+    idle = await empty.pool.connect()
+    await idle.query('vacuum analyze')
+  })
+  afterAll(async () => {
+    idle.release()
+    await empty[Symbol.asyncDispose]()
+  })
+
+  test.each(HOT_STATEMENTS.filter(({ settings }) => settings === undefined))(
+    'of $name holds for a full one: it looks up what it needs, and compares nothing row by row',
+    async (statement) => {
+      expect(await growthProblem(idle, statement)).toBeNull()
+    },
+  )
+})
+
 test('a claim reads about as many rows of the queue as it takes', async () => {
+  for (const setting of HOT_SETTINGS) await client.query(`set ${setting}`)
   await client.query('begin')
   const { deliveries } = await claimDue(client, CLAIM)
   expect(deliveries).toHaveLength(512)

@@ -46,7 +46,7 @@ with tried as materialized (
 ended as (
   delete from patchbay.delivery_queue as q
   using tried as t
-  where q.id = t.delivery_id and q.lease_token = t.lease_token and t.next = 'final'
+  where q.id = any ($1) and q.id = t.delivery_id and q.lease_token = t.lease_token and t.next = 'final'
   returning q.id, q.org_id, q.subscription_id, q.event_id, q.attempt, q.extra_tries
 ),
 asked_again as (
@@ -78,7 +78,7 @@ again as (
       ) as next
     )
   from tried as t
-  where q.id = t.delivery_id and q.lease_token = t.lease_token and t.next <> 'final'
+  where q.id = any ($1) and q.id = t.delivery_id and q.lease_token = t.lease_token and t.next <> 'final'
   returning q.id, q.org_id, q.subscription_id, q.event_id
 ),
 settled as materialized (
@@ -115,7 +115,9 @@ health as materialized (
   where h.subscription_id = any (array(
     select s.subscription_id
     from sums as s
-    join patchbay.subscription_health as current using (subscription_id)
+    cross join lateral (
+      select * from patchbay.subscription_health as h where h.subscription_id = s.subscription_id offset 0
+    ) as current
     where s.failures > 0 or current.probe_token = any (s.tokens)
       or (s.has_delivered and (
         current.consecutive_failures > 0 or current.open_until is not null
@@ -162,7 +164,7 @@ moved as (
     resume_at = case when c.has_delivered and c.was_open then now() else h.resume_at end,
     resume_step = case when c.has_delivered and c.was_open then 0 else h.resume_step end
   from circuit as c
-  where h.subscription_id = c.subscription_id
+  where h.subscription_id = c.subscription_id and h.subscription_id = any (array(select subscription_id from circuit))
 ),
 -- A transaction that changes the subscription at this moment may wait for the lane's health, which is locked here; so it is
 -- not waited for in turn. The next failure says the same again.

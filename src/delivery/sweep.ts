@@ -28,14 +28,17 @@ set is_resuming = h.open_until is null, resume_at = now(), resume_step = 0,
   probe_at = case when h.open_until is not null then greatest(h.open_until, now()) end
 where h.subscription_id = any (array(
   select f.subscription_id
-  from lane
-  join patchbay.subscription_health as f using (subscription_id)
-  join patchbay.webhook_subscriptions as s on s.id = lane.subscription_id
-  join patchbay.org_integrations as i on i.id = s.integration_id
-  where s.is_active and s.deleted_at is null and i.is_enabled and i.deleted_at is null
-    and not f.is_resuming and f.probe_at is null
+  from patchbay.subscription_health as f
+  where f.subscription_id = any (array(select subscription_id from lane)) and not f.is_resuming and f.probe_at is null
+    and (
+      select s.is_active and s.deleted_at is null and (
+        select i.is_enabled and i.deleted_at is null from patchbay.org_integrations as i where i.id = s.integration_id
+      )
+      from patchbay.webhook_subscriptions as s
+      where s.id = f.subscription_id
+    )
   order by f.subscription_id
-  for no key update of f skip locked
+  for no key update skip locked
 ))`
 
 /** The same for conversations of ordered lanes in which nothing is open and something is blocked. */
@@ -61,10 +64,13 @@ stuck as (
   select array_agg(subscription_id) as subscriptions, array_agg(ordering_key) as keys
   from (
     select * from line
-    where not exists (
-      select from patchbay.delivery_queue as o
-      where not o.blocked and o.subscription_id = line.subscription_id and o.ordering_key = line.ordering_key
-    )
+    where (
+      select count(*) from (
+        select from patchbay.delivery_queue as o
+        where not o.blocked and o.subscription_id = line.subscription_id and o.ordering_key = line.ordering_key
+        limit 1
+      ) as open
+    ) = 0
     limit 10000
   ) as s
 )

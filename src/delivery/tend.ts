@@ -57,9 +57,13 @@ with due as materialized (
 live as materialized (
   select due.*
   from due
-  join patchbay.webhook_subscriptions as s on s.id = due.subscription_id
-  join patchbay.org_integrations as i on i.id = s.integration_id
-  where s.is_active and s.deleted_at is null and i.is_enabled and i.deleted_at is null
+  where (
+    select s.is_active and s.deleted_at is null and (
+      select i.is_enabled and i.deleted_at is null from patchbay.org_integrations as i where i.id = s.integration_id
+    )
+    from patchbay.webhook_subscriptions as s
+    where s.id = due.subscription_id
+  )
 ),
 picked as materialized (
   select live.subscription_id, q.id
@@ -67,8 +71,9 @@ picked as materialized (
   cross join lateral (
     select q.id
     from patchbay.delivery_queue as q
-    where q.due_at = 'infinity' and not q.blocked and q.subscription_id = live.subscription_id
-    order by q.id
+    where q.due_at = 'infinity' and not q.blocked
+      and q.subscription_id >= live.subscription_id and q.subscription_id <= live.subscription_id
+    order by q.subscription_id, q.id
     limit case when live.is_open then 1 else least(25 * 2 ^ least(live.resume_step, 10), 500) end
     for update skip locked
   ) as q
@@ -90,7 +95,7 @@ moved as (
     resume_at = now() + interval '250 ms',
     resume_step = due.resume_step + 1
   from due
-  where h.subscription_id = due.subscription_id
+  where h.subscription_id = due.subscription_id and h.subscription_id = any (array(select subscription_id from due))
 )
 select (select count(*) from picked)::int as let_out`
 

@@ -20,8 +20,7 @@ export interface Relayed {
  * The events of an org are fanned out in the order of their commits, by one relay at a time: two of them could overtake each
  * other. In an ordered lane a delivery enters blocked, and a trigger lets the first of each conversation go.
  *
- * `offset 0` and `any (array(…))` keep the planner to look-ups by index: a limit that is a parameter is guessed as a tenth of
- * the table, and a plan that scans all of it looks cheap.
+ * Look-ups stand in `lateral (… offset 0)`, `any (array(…))` and scalar subqueries, see `HOT_SETTINGS`.
  */
 const FAN_OUT = `
 with recursive relay as materialized (
@@ -117,8 +116,8 @@ wanted as (
     cross join lateral (
       select s.ordering, s.integration_id
       from patchbay.webhook_subscriptions as s
-      join patchbay.org_integrations as i on i.id = s.integration_id
-      where s.id = listening.subscription_id and i.is_enabled and i.deleted_at is null
+      where s.id = listening.subscription_id
+        and (select i.is_enabled and i.deleted_at is null from patchbay.org_integrations as i where i.id = s.integration_id)
       offset 0
     ) as enabled
   ) as l using (kind)

@@ -1,5 +1,6 @@
 import packageJson from '../../package.json' with { type: 'json' }
 import { attemptTimeoutMs, type Config } from '../config.ts'
+import { HOT_SETTINGS, INDEXED_SETTINGS } from '../db/hot-settings.ts'
 import { openListener } from '../db/listener.ts'
 import { openPool } from '../db/pool.ts'
 import { type LaneConfig, makeAttempt } from '../delivery/attempt.ts'
@@ -43,7 +44,6 @@ export interface Works {
 const LANE_START = 16
 const LANE_CONCURRENCY = 256
 const DRAIN_MS = 30_000
-const HOT_SETTINGS = ['enable_seqscan=off', 'plan_cache_mode=force_generic_plan']
 
 /** The worker on its resources. Resolves when it has stopped after the signal, with every outcome written. */
 export async function runWorker(
@@ -79,6 +79,14 @@ export async function runWorker(
   })
   stack.defer(() => feed.end())
 
+  const upkeep = openPool({
+    url: resources.databaseUrl,
+    max: 1,
+    applicationName: 'patchbay upkeep',
+    settings: INDEXED_SETTINGS,
+    onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
+  })
+  stack.defer(() => upkeep.end())
   // Moving what a default partition caught in weeks may take minutes.
   const patient = openPool({
     url: resources.databaseUrl,
@@ -171,7 +179,7 @@ export async function runWorker(
     },
     questions: inbound.sweep,
     runs: async () => {
-      const lost = await sweepRuns(hot)
+      const lost = await sweepRuns(upkeep)
       if (lost > 0) log.warn({ runs: lost }, 'tool_runs.lost')
     },
     approvals: approvalWork.sweep,
@@ -185,7 +193,7 @@ export async function runWorker(
   await jobs.workToolReadings(async (orgId, integrationId) => {
     await features.readTools(orgId, integrationId)
   })
-  const pumpRecoveries = makePumpRecoveries({ db: resources.pool, log, wake: jobs.wake })
+  const pumpRecoveries = makePumpRecoveries({ db: upkeep, log, wake: jobs.wake })
   await jobs.workRecovery(() => pumpRecoveries(signal))
   await dispatcher.run(signal)
   await refusals.settled()

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
+import { HOT_SETTINGS, INDEXED_SETTINGS } from '../../src/db/hot-settings.ts'
 import type { Queryable } from '../../src/db/pool.ts'
 import { claimDue } from '../../src/delivery/claim.ts'
 import { loadEvents } from '../../src/delivery/events.ts'
@@ -15,6 +16,8 @@ export interface HotStatement {
   /** All of them, or the names of what a plan does. */
   readonly uses: readonly string[]
   readonly avoids?: RegExp
+  /** Of the sessions that send it; unset: `HOT_SETTINGS`, and its plan is kept. */
+  readonly settings?: readonly string[]
   readonly send: (db: Queryable) => Promise<unknown>
 }
 
@@ -151,6 +154,7 @@ export const HOT_STATEMENTS: readonly HotStatement[] = [
   {
     name: 'pumpRecovery',
     uses: ['recovery_items_pkey', 'delivery_queue_recovering'],
+    settings: INDEXED_SETTINGS,
     send: (db) => pumpRecovery(db, randomUUID()),
   },
 ]
@@ -158,40 +162,96 @@ export const HOT_STATEMENTS: readonly HotStatement[] = [
 const WHOLE_TABLE =
   /Seq Scan on (?:delivery_queue|outbox_pending|outbox_events|webhook_subscriptions|subscription_|recovery_items)\w*/
 
-/**
- * What is wrong with the plans of a statement, for its values or (generic) for any; null: nothing. It is not run.
- *
- * @param client its session is set as the worker's are: `enable_seqscan=off`
- */
+/** What is wrong with the plans of a statement, for its values or (generic) for any; null: nothing. It is not run. */
 export async function planProblem(
   client: pg.ClientBase,
-  { name, uses, avoids, send }: HotStatement,
+  statement: HotStatement,
   isGeneric: boolean,
 ): Promise<string | null> {
-  const plans = await plansOf(client, send, isGeneric)
+  const { name, uses, avoids } = statement
+  const options = isGeneric ? 'costs off, generic_plan' : 'costs off'
+  const found = await plansOf(client, statement, options)
+  const plans = found.map((rows) => rows.map((row) => row['QUERY PLAN']).join('\n')).join('\n\n')
   const missing = uses.filter((index) => !plans.includes(index))
   if (missing.length > 0) return `${name} does not use ${missing.join(', ')}:\n${plans}`
   const scan = WHOLE_TABLE.exec(plans) ?? avoids?.exec(plans) ?? null
   return scan === null ? null : `${name}: ${scan[0]}:\n${plans}`
 }
 
-/** Of every statement that a call sends. */
+interface PlanNode {
+  readonly 'Node Type': string
+  readonly 'Parent Relationship'?: string
+  readonly 'Relation Name'?: string
+  readonly 'Index Name'?: string
+  readonly 'Index Cond'?: string
+  readonly 'TID Cond'?: string
+  readonly Plans?: readonly PlanNode[]
+}
+
+/**
+ * What a plan of a statement, made while its tables are empty and kept, would do once for each row of something else that is no
+ * look-up; null: nothing. Whoever calls has emptied the tables, and told the planner so by `vacuum`.
+ */
+export async function growthProblem(
+  client: pg.ClientBase,
+  statement: HotStatement,
+): Promise<string | null> {
+  const plans = await plansOf(client, statement, 'format json, generic_plan')
+  for (const [row] of plans) {
+    const problem = problemOf(row['QUERY PLAN'][0].Plan)
+    if (problem !== null) return `${statement.name}: ${problem}`
+  }
+  return null
+}
+
+function problemOf(node: PlanNode): string | null {
+  const { 'Node Type': type, 'Index Name': index, Plans: children = [] } = node
+  const isLookedAtOnce = node['Parent Relationship'] === 'InitPlan'
+  if (/^(?:Index|Bitmap Index)/.test(type) && node['Index Cond'] === undefined && !isLookedAtOnce) {
+    return `reads all of ${index}`
+  }
+  if (type === 'Nested Loop') {
+    const inner = children.find((child) => child['Parent Relationship'] === 'Inner')
+    const repeated = inner === undefined ? null : repeatedIn(inner)
+    if (repeated !== null) return `compares row by row: ${repeated} in a nested loop`
+  }
+  for (const child of children) {
+    const problem = problemOf(child)
+    if (problem !== null) return problem
+  }
+  return null
+}
+
+/** What would be read again for each row of a loop. What is planned as a step before it is read once. */
+function repeatedIn(node: PlanNode): string | null {
+  const type = node['Node Type']
+  if (/^(?:CTE Scan|Materialize|Seq Scan)$/.test(type)) return type
+  for (const child of node.Plans ?? []) {
+    const repeated = child['Parent Relationship'] === 'InitPlan' ? null : repeatedIn(child)
+    if (repeated !== null) return repeated
+  }
+  return null
+}
+
+/** The answers to `explain` of every statement that a call sends, planned as in the sessions that send it. */
 async function plansOf(
   client: pg.ClientBase,
-  send: HotStatement['send'],
-  isGeneric: boolean,
-): Promise<string> {
-  const plans: string[] = []
+  { send, settings = HOT_SETTINGS }: HotStatement,
+  options: string,
+): Promise<pg.QueryResultRow[][]> {
+  const plans: pg.QueryResultRow[][] = []
+  const isGeneric = options.includes('generic_plan')
+  await client.query('begin')
+  for (const setting of settings) await client.query(`set local ${setting}`)
   const recording = {
     query: async ({ text, values = [] }: pg.QueryConfig) => {
-      const { rows } = isGeneric
-        ? await client.query(`explain (costs off, generic_plan) ${text}`)
-        : await client.query(`explain (costs off) ${text}`, values)
-      plans.push(rows.map((row) => row['QUERY PLAN']).join('\n'))
+      const asked = `explain (${options}) ${text}`
+      plans.push((await client.query(asked, isGeneric ? undefined : [...values])).rows)
+      // Only what the functions read of an answer.
       return { rows: [] }
     },
   }
-  // Only what the functions read of an answer.
   await send(recording as unknown as Queryable)
-  return plans.join('\n\n')
+  await client.query('rollback')
+  return plans
 }

@@ -34,8 +34,6 @@ async function hotProblems(stage: Stage, rows: number): Promise<string[]> {
   try {
     await client.query('set statement_timeout = 0')
     await fillHot(client, rows)
-    // As the worker's sessions have it.
-    await client.query('set enable_seqscan = off')
     const problems: string[] = []
     for (const statement of HOT_STATEMENTS) {
       for (const isGeneric of [false, true]) {
