@@ -84,6 +84,23 @@ test('what was listed for a recovery before rows said whose they are is kept, an
   expect(item).toEqual({ org_id: 'acme' })
 })
 
+test('what was pending before it said what its event is says it, and is fanned out', async () => {
+  const before = (await readdir(MIGRATIONS)).filter((name) => name < '0022')
+  for (const name of before) await cp(join(MIGRATIONS, name), join(dir, name))
+  await migrate(url, dir)
+  await run(
+    url,
+    `insert into patchbay.orgs (id, name) values ('acme', 'Acme');
+     select patchbay.emit_event('acme', 'chat.turn.completed', '{}', 'c1')`,
+  )
+  await migrate(url)
+  const pending = 'select type, conversation_id, except_for from patchbay.outbox_pending'
+  const is = { type: 'chat.turn.completed', conversation_id: 'c1', except_for: null }
+  expect(await run(url, pending)).toEqual([is])
+  await run(url, `select patchbay.emit_event('acme', 'chat.turn.completed', '{}', 'c1')`)
+  expect(await run(url, pending)).toEqual([is, is])
+})
+
 test.each([
   ['a tab', 'a\tb "c" d\\e'],
   ['many characters', `ü${randomBytes(4).toString('hex')}${'ü'.repeat(24)}`],

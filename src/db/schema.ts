@@ -193,6 +193,9 @@ export const outboxPending = patchbay.table('outbox_pending', {
   place: bigint('place', { mode: 'number' })
     .notNull()
     .default(sql`nextval('patchbay.outbox_places')`),
+  type: text('type'),
+  conversationId: text('conversation_id'),
+  exceptFor: uuid('except_for'),
 })
 
 export const outboxKeys = patchbay.table(

@@ -122,15 +122,26 @@ describe(fanOut, () => {
     expect(rounds).toEqual([2, 2, 2, 1, 2, 0])
   })
 
-  test('takes an event once, also one that an older version marked as pending itself', async () => {
-    const lane = await addLane(database.pool, orgId)
+  test('drops what is pending of an event that is gone', async () => {
+    await addLane(database.pool, orgId)
     await query(
-      `with p as (insert into patchbay.outbox_pending (event_id, org_id) values (patchbay.new_id(), $1) returning event_id)
-       insert into patchbay.outbox_events (id, org_id, type, data, occurred_at) select event_id, $1, 'a', '{}', now() from p`,
+      'insert into patchbay.outbox_pending (event_id, org_id) values (patchbay.new_id(), $1)',
       [orgId],
     )
-    expect(await fanOut(database.pool, 10)).toMatchObject({ events: 1, deliveries: 1 })
+    expect(await fanOut(database.pool, 10)).toMatchObject({ events: 1, deliveries: 0 })
     expect(await fanOut(database.pool, 10)).toMatchObject({ events: 0, deliveries: 0 })
-    expect(lane.orgId).toBe(orgId)
+  })
+
+  test('says whether it was cut: by its size, by what it would write, or by the count of orgs', async () => {
+    await addLane(database.pool, orgId)
+    await addLane(database.pool, orgId)
+    for (let n = 0; n < 4; n += 1) await emit(database.pool, { orgId, type: 'a', data: {} })
+    expect(await fanOut(database.pool, 2)).toMatchObject({ events: 2, isCut: true })
+    expect(await fanOut(database.pool, 10, { maxDeliveries: 2 })).toMatchObject({
+      events: 1,
+      isCut: true,
+    })
+    expect(await fanOut(database.pool, 10)).toMatchObject({ events: 1, isCut: false })
+    expect(await fanOut(database.pool, 10)).toMatchObject({ events: 0, isCut: false })
   })
 })

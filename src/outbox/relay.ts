@@ -4,6 +4,8 @@ import type { Queryable } from '../db/pool.ts'
 export interface Relayed {
   readonly events: number
   readonly deliveries: number
+  /** It ended before it had taken all that is pending of the orgs that it looked at. */
+  readonly isCut: boolean
   /** Orgs beyond this one were not looked at; null: all were. */
   readonly lastOrg: string | null
 }
@@ -46,33 +48,27 @@ org as (
   ) as next
   where org.nth < $4::int
 ),
+share as materialized (
+  select greatest(1, $1::int / greatest(1, count(*))) as size from org
+),
 locked as materialized (
-  select p.tid, p.event_id, p.place, row_number() over (partition by org.org_id order by p.place) as nth
+  select p.tid, p.event_id as id, org.org_id, p.type, p.conversation_id, p.except_for, p.place,
+    row_number() over (partition by org.org_id order by p.place) as nth
   from org
   cross join lateral (
-    select p.ctid as tid, p.event_id, p.place
+    select p.ctid as tid, p.event_id, p.type, p.conversation_id, p.except_for, p.place
     from patchbay.outbox_pending as p
     where p.org_id collate "C" = org.org_id
     order by p.place
-    limit (select greatest(1, $1::int / greatest(1, count(*))) from org)
+    limit (select size from share)
     for update skip locked
   ) as p
-),
-found as materialized (
-  select locked.tid, locked.place, locked.nth, e.id, e.org_id, e.type, e.conversation_id, e.except_for
-  from locked
-  left join (
-    select o.id, o.org_id, o.type, o.conversation_id, o.except_for
-    from patchbay.outbox_events as o
-    where o.id = any (array(select event_id from locked))
-    order by o.id
-  ) as e on e.id = locked.event_id
 ),
 -- The events of one type in one org have the same listeners: they are looked for once.
 kind as materialized (
   select k.org_id, k.type, k.patterns, heard.by, row_number() over () as number
   from (
-    select org_id, type, patchbay.patterns_of(type) as patterns from found where id is not null group by org_id, type
+    select org_id, type, patchbay.patterns_of(type) as patterns from locked where type is not null group by org_id, type
   ) as k
   cross join lateral (
     select count(*) as by
@@ -82,9 +78,9 @@ kind as materialized (
   ) as heard
 ),
 sized as materialized (
-  select f.tid, f.place, f.id, f.conversation_id, f.except_for, kind.number as kind,
-    sum(kind.by::int) over (order by f.nth, kind.by, f.place rows unbounded preceding) - kind.by as before
-  from found as f
+  select p.tid, p.place, p.id, p.conversation_id, p.except_for, kind.number as kind,
+    sum(kind.by::int) over (order by p.nth, kind.by, p.place rows unbounded preceding) - kind.by as before
+  from locked as p
   left join kind using (org_id, type)
 ),
 taken as materialized (
@@ -136,6 +132,8 @@ queued as (
 select
   (select count(*) from gone)::int as events,
   (select count(*) from queued)::int as deliveries,
+  (select count(*) from gone) < (select count(*) from locked)
+    or exists (select from locked where nth = (select size from share)) as "isCut",
   (select org_id from org where nth = $4::int) as "lastOrg"`
 
 export interface FanOutOptions {
@@ -145,7 +143,7 @@ export interface FanOutOptions {
   readonly afterOrg?: string
 }
 
-const NOTHING: Relayed = { events: 0, deliveries: 0, lastOrg: null }
+const NOTHING: Relayed = { events: 0, deliveries: 0, isCut: false, lastOrg: null }
 
 /** Fans out about `limit` events at most. */
 export async function fanOut(
@@ -161,13 +159,14 @@ export async function fanOut(
   return rows[0] ?? NOTHING
 }
 
-/** `fanOut` again and again: each call goes on with the orgs that the one before did not come to. */
+/** `fanOut` again and again: each call goes on with the orgs that the one before did not come to. It is cut while there are some. */
 export function makeRelay(db: Queryable, options: Omit<FanOutOptions, 'afterOrg'> = {}) {
   let afterOrg = ''
   return async function relay(limit: number): Promise<Relayed> {
     const isFirst = afterOrg === ''
     const relayed = await fanOut(db, limit, { ...options, afterOrg })
     afterOrg = relayed.lastOrg ?? ''
-    return relayed.events === 0 && !isFirst ? relay(limit) : relayed
+    if (relayed.events === 0 && !isFirst) return relay(limit)
+    return { ...relayed, isCut: relayed.isCut || relayed.lastOrg !== null }
   }
 }
