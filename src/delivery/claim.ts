@@ -20,6 +20,8 @@ export interface ClaimedRow {
   readonly send_after_ms: number | null
   /** Its lane is failing, or has never delivered. */
   readonly is_unproven: boolean
+  /** Others of its conversation wait for its end. */
+  readonly is_in_order: boolean
 }
 
 export interface Claim {
@@ -141,15 +143,18 @@ share as materialized (
 allowed as materialized (
   select
     c.subscription_id, c.is_open and p.subscription_id is null as is_urgent_only, p.subscription_id is not null as is_probe,
-    c.is_unproven, r.from_at, ${RATE_MARGIN} / c.rate_limit as gap_s,
+    c.is_unproven, r.from_at, ${RATE_MARGIN} / c.rate_limit as gap_s, given.room,
     least(
-      case when p.subscription_id is null then least(coalesce(c.room, $2::int), (select size from share)) else 1 end,
+      coalesce(given.room, 1),
       case when c.rate_limit is null then 2147483647
         else ceil(extract(epoch from now() + interval '${RATE_HORIZON_MS} ms' - r.from_at) * c.rate_limit / ${RATE_MARGIN}) end
     )::int as size
   from checked as c
   left join probing as p using (subscription_id)
   left join paced as r using (subscription_id)
+  cross join lateral (
+    select case when p.subscription_id is null then least(coalesce(c.room, $2::int), (select size from share)) end as room
+  ) as given
   where c.is_live and (c.rate_limit is null or r.subscription_id is not null)
 ),
 urgent as materialized (
@@ -187,7 +192,7 @@ in_lane as materialized (
   left join (select subscription_id, count(*) from urgent group by subscription_id) as first using (subscription_id)
 ),
 fitting as materialized (
-  select l.tid, l.subscription_id, l.nth, l.is_late, a.is_unproven,
+  select l.tid, l.subscription_id, l.nth, l.is_late, a.is_unproven, coalesce(l.nth >= a.room, false) as is_last,
     extract(epoch from a.from_at - now()) * 1000 + (l.nth - 1) * a.gap_s * 1000 as send_after_ms
   from in_lane as l
   join allowed as a using (subscription_id)
@@ -195,7 +200,7 @@ fitting as materialized (
 ),
 -- Of unproven lanes together, no more than their part.
 picked as materialized (
-  select tid, subscription_id, nth, send_after_ms
+  select tid, subscription_id, nth, is_last, send_after_ms
   from (
     select * from fitting where not is_unproven
     union all
@@ -228,22 +233,23 @@ leased as materialized (
   from picked as t
   where q.ctid = t.tid and q.ctid = any (array(select tid from picked))
   returning q.id, q.org_id, q.subscription_id, q.event_id, q.attempt, q.step::int as step, q.trigger,
-    q.resume_at is not null as is_resumable, t.send_after_ms::float8 as send_after_ms
+    q.resume_at is not null as is_resumable, t.send_after_ms::float8 as send_after_ms,
+    q.ordering_key is not null as is_in_order, t.is_last
 )
 select
   null as kind, l.id, l.org_id, l.subscription_id, c.subscription_revision, c.integration_revision, l.attempt, l.step,
   l.trigger, l.is_resumable, l.event_id,
   case when c.has_max_age then extract(epoch from now() - patchbay.id_time(l.event_id))::float8 end as age_s,
-  l.send_after_ms, c.is_unproven
+  l.send_after_ms, c.is_unproven, l.is_in_order, l.is_last
 from leased as l
 join checked as c using (subscription_id)
 union all
-select 'stopped', null, null, c.subscription_id, null, null, null, null, null, null, null, null, null, null
+select 'stopped', null, null, c.subscription_id, null, null, null, null, null, null, null, null, null, null, null, null
 from checked as c
 where not c.is_live or c.is_open
 union all
 (
-  select 'walked', null, null, w.subscription_id, null, null, w.nth, null, null, null, null, null, null, null
+  select 'walked', null, null, w.subscription_id, null, null, w.nth, null, null, null, null, null, null, null, null, null
   from lane as w
   order by w.nth desc
   limit 1
@@ -268,6 +274,8 @@ export interface Claimed {
   readonly deliveries: ClaimedRow[]
   /** Lanes with ready work that may not be sent now: disabled, deleted, or with an open circuit. */
   readonly stoppedLanes: string[]
+  /** A lane gave all that was asked of it, so it may have more. */
+  readonly isCut: boolean
   /** How many lanes with ready work it looked at, and the last of them; null: there was none. */
   readonly walked: number
   readonly lastLane: string | null
@@ -290,6 +298,8 @@ type Row =
       ageS: number | null,
       sendAfterMs: number | null,
       isUnproven: boolean,
+      isInOrder: boolean,
+      isLast: boolean,
     ]
   | [kind: 'stopped', deliveryId: null, orgId: null, subscriptionId: string]
   | [
@@ -321,6 +331,7 @@ export async function claimDue(db: Queryable, claim: Claim): Promise<Claimed> {
   })
   const deliveries: ClaimedRow[] = []
   const stoppedLanes: string[] = []
+  let isCut = false
   let walked = 0
   let lastLane: string | null = null
   for (const row of rows) {
@@ -340,12 +351,14 @@ export async function claimDue(db: Queryable, claim: Claim): Promise<Claimed> {
         age_s: row[11],
         send_after_ms: row[12],
         is_unproven: row[13],
+        is_in_order: row[14],
       })
+      isCut ||= row[15]
     } else if (row[0] === 'stopped') stoppedLanes.push(row[3])
     else {
       walked = row[6]
       lastLane = row[3]
     }
   }
-  return { deliveries, stoppedLanes, walked, lastLane }
+  return { deliveries, stoppedLanes, isCut, walked, lastLane }
 }

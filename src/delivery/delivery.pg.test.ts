@@ -96,6 +96,17 @@ describe(claimDue, () => {
     expect(await claim()).toMatchObject({ deliveries: [], stoppedLanes: [], walked: 0 })
   })
 
+  test('says whether a lane gave all that was asked of it, so that it may have more', async () => {
+    const lane = await addLane(database.pool, orgId)
+    await addDeliveries(database.pool, lane, 5)
+    expect(await claim({ perLane: 2 })).toMatchObject({ isCut: true })
+    const rooms = { lanesWithRoom: [lane.subscriptionId], rooms: [2] }
+    expect(await claim(rooms)).toMatchObject({ isCut: true })
+    const last = await claim({ perLane: 2 })
+    expect(last.deliveries).toHaveLength(1)
+    expect(last.isCut).toBe(false)
+  })
+
   test('the events of deliveries are found whatever day they are of; one that is gone is missing', async () => {
     await query('select patchbay.ensure_partitions()')
     const days = ['2020-01-01', 'yesterday', 'today', 'tomorrow']
@@ -178,6 +189,7 @@ describe(claimDue, () => {
     expect(await claim()).toEqual({
       deliveries: [],
       stoppedLanes: [lane.subscriptionId],
+      isCut: false,
       walked: 1,
       lastLane: lane.subscriptionId,
     })

@@ -5,12 +5,19 @@ import { makeLog } from '../telemetry/log.ts'
 import type { LaneConfig } from './attempt.ts'
 import type { Claim, Claimed } from './claim.ts'
 import { type DispatcherDeps, makeDispatcher } from './dispatcher.ts'
+import type { AttemptRecord } from './record.ts'
 import { makeWalk } from './walk.ts'
 
-const NOTHING: Claimed = { deliveries: [], stoppedLanes: [], walked: 0, lastLane: null }
+const NOTHING: Claimed = {
+  deliveries: [],
+  stoppedLanes: [],
+  isCut: false,
+  walked: 0,
+  lastLane: null,
+}
 
 const QUIET: DispatcherDeps = {
-  relay: () => Promise.resolve({ events: 0, deliveries: 0 }),
+  relay: () => Promise.resolve({ events: 0, deliveries: 0, isCut: false }),
   promote: () => Promise.resolve(0),
   tend: () => Promise.resolve(0),
   claim: () => Promise.resolve(NOTHING),
@@ -48,6 +55,7 @@ function claimedOf(lane: string): Claimed['deliveries'][number] {
     age_s: null,
     send_after_ms: null,
     is_unproven: true,
+    is_in_order: false,
   }
 }
 
@@ -207,7 +215,7 @@ describe('who asks', () => {
         await sleep(20)
         ready += deliveries
         pending = 0
-        return { events: deliveries, deliveries }
+        return { events: deliveries, deliveries, isCut: false }
       },
       claim: async () => {
         claims.push(ready)
@@ -238,6 +246,71 @@ describe('who asks', () => {
       expect(claims).toBeGreaterThan(before)
     })
   })
+})
+
+describe('outcomes that were written', () => {
+  const outcome = (isInLine: boolean): AttemptRecord => ({
+    deliveryId: 'a',
+    leaseToken: 'token',
+    attempt: 1,
+    trigger: 'schedule',
+    isInLine,
+    outcome: 'delivered',
+    next: 'final',
+    afterMs: 0,
+    statusCode: 200,
+    durationMs: 1,
+    error: null,
+    snippet: null,
+  })
+
+  /** How many claims follow outcomes that were written after a first claim came to `first`. */
+  async function claimsAfter(first: Partial<Claimed>, isInLine: boolean): Promise<number> {
+    const stop = new AbortController()
+    let claims = 0
+    const dispatcher = makeDispatcher({
+      ...QUIET,
+      pollMs: 60_000,
+      claim: () => {
+        claims += 1
+        return Promise.resolve(claims === 1 ? { ...NOTHING, ...first } : NOTHING)
+      },
+    })
+    const running = dispatcher.run(stop.signal)
+    await sleep(20)
+    const before = claims
+    dispatcher.recorded([outcome(false), outcome(isInLine)])
+    await sleep(20)
+    stop.abort()
+    await running
+    return claims - before
+  }
+
+  test('are followed by a claim where another one waits for their end', async () => {
+    expect(await claimsAfter({}, true)).toBe(1)
+  })
+
+  test('are followed by none where nothing was left behind', async () => {
+    expect(await claimsAfter({}, false)).toBe(0)
+  })
+})
+
+test('a claim that was cut is followed by another one at once', async () => {
+  const stop = new AbortController()
+  let claims = 0
+  const deps: DispatcherDeps = {
+    ...QUIET,
+    pollMs: 60_000,
+    claim: () => {
+      claims += 1
+      return Promise.resolve({ ...NOTHING, isCut: claims < 3 })
+    },
+  }
+  const running = makeDispatcher(deps).run(stop.signal)
+  await sleep(20)
+  stop.abort()
+  await running
+  expect(claims).toBe(3)
 })
 
 test('nothing is started after the end, though a step breaks while a claim is under way', async () => {

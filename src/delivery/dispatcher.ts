@@ -8,7 +8,7 @@ import type { AttemptLimits, LaneConfig, Tried } from './attempt.ts'
 import type { Claim, Claimed, ClaimedRow } from './claim.ts'
 import { makeInFlight } from './in-flight.ts'
 import type { OpenedLanes } from './lanes.ts'
-import { makeLoop } from './loop.ts'
+import { type Found, makeLoop } from './loop.ts'
 import type { AttemptRecord, Next } from './record.ts'
 import { makeWalk } from './walk.ts'
 
@@ -31,6 +31,8 @@ const WAITING: Outcome = {
 }
 const RELAY_BATCH = 2000
 const PROMOTE_BATCH = 1000
+/** What only time makes due is looked for so often: less often than work comes. */
+const PROMOTE_EVERY_MS = 100
 const TEND_EVERY_MS = 200
 /** How late a delivery of a rate-limited lane may be on its way; after that its moment is another one's. */
 const PACED_TOLERANCE_MS = 50
@@ -46,7 +48,8 @@ const MISSED_MOMENT: Outcome = {
 }
 
 export interface DispatcherDeps {
-  readonly relay: (limit: number) => Promise<{ events: number; deliveries: number }>
+  /** `isCut`: it ended before it had taken all that is pending. */
+  readonly relay: (limit: number) => Promise<{ events: number; deliveries: number; isCut: boolean }>
   readonly promote: (limit: number) => Promise<number>
   readonly claim: (claim: Claim) => Promise<Claimed>
   readonly tend: () => Promise<number>
@@ -93,7 +96,8 @@ export function makeDispatcher(deps: DispatcherDeps) {
   const allLanes = makeWalk()
   const provenLanes = makeWalk()
   let isPastOthers = false
-  let tendedAtMs = 0
+  /** What was claimed last left something behind that can go when something ends. */
+  let isRoomWanted = false
   let isAsked = false
   let isStopped = false
 
@@ -170,10 +174,13 @@ export function makeDispatcher(deps: DispatcherDeps) {
     deps.recorder.add(toRecord(row, outcome, 0, [], deps.random()))
   }
 
-  /** Claims what there is room for. Returns whether there may be more. */
-  async function claimAndStart(): Promise<boolean> {
+  /** Claims what there is room for. */
+  async function claimAndStart(): Promise<Found> {
     const slots = freeSlots()
-    if (slots * 4 < deps.concurrency && inFlight.total() > 0) return false
+    if (slots * 4 < deps.concurrency && inFlight.total() > 0) {
+      isRoomWanted = true
+      return 'nothing'
+    }
     const rooms = inFlight.rooms()
     const isFull = unprovenSlots() === 0
     // Every second claim of a long walk goes past lanes of which some hang, so that they hold up nobody.
@@ -202,19 +209,18 @@ export function makeDispatcher(deps: DispatcherDeps) {
       for (const row of deliveries) giveBack(row, UNLOADED)
     })
     if (stoppedLanes.length > 0) await deps.holdLanes(stoppedLanes)
-    const hasMore = walk.went(slots, claim.lanes, claimed)
-    return hasMore || (!isFull && allLanes.isUnderWay())
+    const isCut =
+      walk.went(slots, claim.lanes, claimed) ||
+      (claim.unprovenSlots > 0 && countUnproven(deliveries) >= claim.unprovenSlots)
+    isRoomWanted = isCut || claim.busyLanes.length > 0 || unprovenSlots() === 0
+    return isCut || (!isFull && allLanes.isUnderWay()) ? 'more' : 'nothing'
   }
 
-  async function tend(): Promise<number> {
-    const nowMs = performance.now()
-    if (nowMs - tendedAtMs < TEND_EVERY_MS) return 0
-    tendedAtMs = nowMs
-    return deps.tend()
-  }
+  const promote = every(PROMOTE_EVERY_MS, () => deps.promote(PROMOTE_BATCH))
+  const tend = every(TEND_EVERY_MS, deps.tend)
 
-  /** Makes deliveries ready. Returns whether there may be more to make so. */
-  async function feed(): Promise<boolean> {
+  /** Makes deliveries ready. */
+  async function feed(): Promise<Found> {
     const wasAsked = isAsked
     isAsked = false
     let hasWoken = false
@@ -223,18 +229,20 @@ export function makeDispatcher(deps: DispatcherDeps) {
       if (ready > 0) sending.wake()
       return ready
     }
-    const steps = [
-      deps.relay(RELAY_BATCH).then(({ events, deliveries }) => wakeIf(deliveries) + events),
-      deps.promote(PROMOTE_BATCH).then(wakeIf),
-      tend().then(wakeIf),
-    ]
+    const relaying = deps.relay(RELAY_BATCH).then((relayed) => {
+      wakeIf(relayed.deliveries)
+      return relayed
+    })
+    const timely = [promote().then(wakeIf), tend().then(wakeIf)]
     // All of them end before the next round, and before we stop, also when one breaks.
-    await Promise.allSettled(steps)
+    await Promise.allSettled([relaying, ...timely])
     if (wasAsked && !hasWoken) sending.wake()
-    return (await Promise.all(steps)).some((count) => count > 0)
+    const [{ events, isCut }, ...made] = await Promise.all([relaying, ...timely])
+    if (isCut || made.some((count) => count >= PROMOTE_BATCH)) return 'more'
+    return events > 0 || hasWoken ? 'some' : 'nothing'
   }
 
-  const loop = (step: () => Promise<boolean>) =>
+  const loop = (step: () => Promise<Found>) =>
     makeLoop({
       step,
       pollMs: deps.pollMs,
@@ -249,9 +257,10 @@ export function makeDispatcher(deps: DispatcherDeps) {
   const sending = loop(claimAndStart)
 
   return {
-    /** Outcomes were written, so there may be room again. */
-    slotsFreed: (): void => {
-      if (freeSlots() * 4 >= deps.concurrency) sending.wake()
+    /** Outcomes were written, so there may be room again, or others to send. */
+    recorded: (records: readonly AttemptRecord[]): void => {
+      const isWanted = isRoomWanted || records.some(({ isInLine }) => isInLine)
+      if (isWanted && freeSlots() * 4 >= deps.concurrency) sending.wake()
     },
 
     /** Look now: something was committed. Resolves when nothing is due any more, after `maxMs`, or when we stop. */
@@ -286,6 +295,22 @@ export function makeDispatcher(deps: DispatcherDeps) {
   }
 }
 
+/** Does it at most so often, and says 0 in between; what fills a batch goes on at once. */
+function every(everyMs: number, step: () => Promise<number>): () => Promise<number> {
+  let doneAtMs = Number.NEGATIVE_INFINITY
+  return async () => {
+    const nowMs = performance.now()
+    if (nowMs - doneAtMs < everyMs) return 0
+    doneAtMs = nowMs
+    const count = await step()
+    if (count >= PROMOTE_BATCH) doneAtMs = Number.NEGATIVE_INFINITY
+    return count
+  }
+}
+
+const countUnproven = (rows: readonly ClaimedRow[]) =>
+  rows.reduce((count, row) => count + Number(row.is_unproven), 0)
+
 function toRecord(
   row: ClaimedRow,
   outcome: Outcome,
@@ -300,6 +325,7 @@ function toRecord(
     leaseToken: row.lease_token,
     attempt: row.attempt,
     trigger: row.trigger,
+    isInLine: row.is_in_order || row.trigger === 'manual' || row.trigger === 'test',
     outcome: outcome.kind,
     next: nextOf(next),
     afterMs: next.kind === 'again' ? next.afterMs : 0,

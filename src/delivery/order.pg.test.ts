@@ -48,6 +48,14 @@ const openOf = async () =>
   ).map(({ open }) => open)
 
 describe('an ordered lane', () => {
+  test('is told from others by what is claimed: only of a conversation does one wait for the end of another', async () => {
+    await emitTo('a', 1)
+    await emitTo(undefined, 2)
+    await fanOut(database.pool, 100)
+    const { deliveries } = await claimAll(database)
+    expect(deliveries.map((row) => row.is_in_order).toSorted()).toEqual([false, true])
+  })
+
   test('opens one delivery of each conversation, the first; those of none pass freely', async () => {
     await emitTo('a', 1)
     await emitTo('a', 2)

@@ -1,13 +1,7 @@
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
-import {
-  CLAIM,
-  fillHot,
-  growthProblem,
-  HOT_STATEMENTS,
-  planProblem,
-} from '../../test/plans/hot.ts'
+import { CLAIM, fillHot, growthProblem, HOT_STATEMENTS, planProblem } from '../../test/plans/hot.ts'
 import { HOT_SETTINGS } from '../db/hot-settings.ts'
 import type { Queryable } from '../db/pool.ts'
 import { claimDue } from './claim.ts'

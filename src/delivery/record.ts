@@ -9,6 +9,8 @@ export interface AttemptRecord {
   readonly leaseToken: string
   readonly attempt: number
   readonly trigger: Trigger
+  /** Another one may follow at once: the next of its conversation, or the next try that was asked for. */
+  readonly isInLine: boolean
   readonly outcome: OutcomeKind
   readonly next: Next
   readonly afterMs: number

@@ -11,6 +11,7 @@ const recordOf = (deliveryId: string): AttemptRecord => ({
   leaseToken: 'token',
   attempt: 1,
   trigger: 'schedule',
+  isInLine: false,
   outcome: 'delivered',
   next: 'final',
   afterMs: 0,

@@ -14,7 +14,7 @@ interface RecorderDeps {
   readonly flushAt: number
   /** After this long a lease has run out and the delivery belongs to somebody else. */
   readonly giveUpMs: number
-  readonly onRecorded: () => void
+  readonly onRecorded: (records: readonly AttemptRecord[]) => void
 }
 
 /**
@@ -63,7 +63,7 @@ export function makeRecorder(deps: RecorderDeps) {
       waiting = waiting.slice(MAX_BATCH)
       await write(batch)
       unrecorded -= batch.length
-      deps.onRecorded()
+      deps.onRecorded(batch)
     }
     writing = null
   }

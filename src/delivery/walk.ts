@@ -22,7 +22,7 @@ const WORTH_MORE = 1 / 2
 export function makeWalk() {
   let afterLane = FIRST_LANE
   let turn = TURN
-  let claimedInRound = 0
+  let wasCut = false
   let isNarrow = false
 
   return {
@@ -35,19 +35,20 @@ export function makeWalk() {
     }),
 
     /** Notes what a claim with what `next` said came to. Returns whether there may be more. */
-    went: (slots: number, lanes: number, { deliveries, walked, lastLane }: Claimed): boolean => {
-      claimedInRound += deliveries.length
+    went: (slots: number, lanes: number, claimed: Claimed): boolean => {
+      const { deliveries, walked, lastLane } = claimed
+      wasCut ||= claimed.isCut || deliveries.length >= slots
       isNarrow = deliveries.length < lanes * (isNarrow ? WORTH_MORE : FOR_NOTHING)
       if (lastLane !== null && walked === lanes) {
         afterLane = lastLane
         if (deliveries.length < slots * WELL_FILLED) turn = 1
         return true
       }
-      // All lanes were looked at: once more from the first, if that gave anything.
-      const hasMore = claimedInRound > 0
+      // All lanes were looked at: once more from the first, if one of them may have more.
+      const hasMore = wasCut
       afterLane = FIRST_LANE
       turn = TURN
-      claimedInRound = 0
+      wasCut = false
       return hasMore
     },
   }

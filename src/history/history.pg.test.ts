@@ -64,6 +64,7 @@ async function settle(ids: readonly string[], more: Partial<AttemptRecord> = {})
       leaseToken,
       attempt: row.attempt,
       trigger: row.trigger,
+      isInLine: false,
       outcome: 'failed' as const,
       next: 'final' as const,
       afterMs: 3_600_000,

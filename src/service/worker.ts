@@ -104,7 +104,7 @@ export async function runWorker(
     flushMs: 10,
     flushAt: Math.min(128, Math.ceil(config.WORKER_CONCURRENCY / 4)),
     giveUpMs: leaseMs * 2,
-    onRecorded: () => dispatcher.slotsFreed(),
+    onRecorded: (records) => dispatcher.recorded(records),
   })
   const { refresh, refreshDue } = makeRefresh({
     db: resources.pool,

@@ -107,6 +107,7 @@ const RECORD = {
   leaseToken: randomUUID(),
   attempt: 1,
   trigger: 'schedule',
+  isInLine: false,
   outcome: 'failed',
   next: 'retry',
   afterMs: 5000,
@@ -198,7 +199,7 @@ export async function growthProblem(
 ): Promise<string | null> {
   const plans = await plansOf(client, statement, 'format json, generic_plan')
   for (const [row] of plans) {
-    const problem = problemOf(row['QUERY PLAN'][0].Plan)
+    const problem = row === undefined ? null : problemOf(row['QUERY PLAN'][0].Plan)
     if (problem !== null) return `${statement.name}: ${problem}`
   }
   return null
