@@ -16,6 +16,8 @@ import { makeWalk } from './walk.ts'
 const UNPROVEN_SHARE = 0.5
 /** Of the slots: as many outcomes may wait to be written without taking any. */
 const UNRECORDED_SHARE = 0.5
+/** An endpoint that takes so long hangs, or might as well. */
+const HUNG_MS = 5000
 /** Of all slots, what one claim takes for them: those that hang reach the time limit together, and would be followed together. */
 const UNPROVEN_AT_ONCE = 1 / 32
 const UNOPENED: Outcome = {
@@ -130,7 +132,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
         }
       })
       .then(({ outcome, durationMs }) => {
-        inFlight.ended(row.subscription_id, row.is_unproven, outcome.kind)
+        inFlight.ended(row.subscription_id, row.is_unproven, outcome.kind, coolingOf(durationMs))
         deps.recorder.add(toRecord(row, outcome, durationMs, lane.scheduleS, deps.random()))
         logAttempt(deps.log, row, outcome, durationMs)
         if ('consequence' in outcome && outcome.consequence !== undefined) {
@@ -160,17 +162,37 @@ export function makeDispatcher(deps: DispatcherDeps) {
     })
   }
 
-  async function loadAndStart(deliveries: readonly ClaimedRow[], claimAtMs: number): Promise<void> {
-    const [lanes, events] = await Promise.all([deps.lanesOf(deliveries), deps.eventsOf(deliveries)])
-    for (const row of deliveries) {
+  /** Lanes that have never delivered have to be opened first: others do not wait for that. */
+  function loadAndStart(deliveries: readonly ClaimedRow[], claimAtMs: number): void {
+    const events = deps.eventsOf(deliveries)
+    for (const rows of Map.groupBy(deliveries, (row) => row.is_unproven).values()) {
+      openAndStart(rows, events, claimAtMs).catch((error: unknown) => {
+        deps.log.warn({ err: error }, 'dispatcher.database_unavailable')
+        // Their leases are given back, not left to run out.
+        for (const row of rows) giveBack(row, UNLOADED)
+      })
+    }
+  }
+
+  async function openAndStart(
+    rows: readonly ClaimedRow[],
+    loading: Promise<ReadonlyMap<string, EventRecord>>,
+    claimAtMs: number,
+  ): Promise<void> {
+    const [lanes, events] = await Promise.all([deps.lanesOf(rows), loading])
+    for (const row of rows) {
       const lane = lanes.open.get(row.subscription_id)
       if (lane !== undefined) start(row, events.get(row.event_id), lane, claimAtMs)
       else giveBack(row, lanes.waiting.has(row.subscription_id) ? WAITING : UNOPENED)
     }
   }
 
+  /** What hung together is not followed together: its slots are free for others of its kind over a while. */
+  const coolingOf = (durationMs: number) =>
+    durationMs < HUNG_MS ? 0 : (durationMs / 3) * deps.random()
+
   function giveBack(row: ClaimedRow, outcome: Outcome): void {
-    inFlight.ended(row.subscription_id, row.is_unproven, outcome.kind)
+    inFlight.ended(row.subscription_id, row.is_unproven, outcome.kind, 0)
     deps.recorder.add(toRecord(row, outcome, 0, [], deps.random()))
   }
 
@@ -203,11 +225,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
     const { deliveries, stoppedLanes } = claimed
     for (const row of deliveries) inFlight.started(row.subscription_id, row.is_unproven)
     // The next claim does not wait for it: while all of them are on their way, nothing is sent.
-    loadAndStart(deliveries, claimAtMs).catch((error: unknown) => {
-      deps.log.warn({ err: error }, 'dispatcher.database_unavailable')
-      // Their leases are given back, not left to run out.
-      for (const row of deliveries) giveBack(row, UNLOADED)
-    })
+    loadAndStart(deliveries, claimAtMs)
     if (stoppedLanes.length > 0) await deps.holdLanes(stoppedLanes)
     const isCut =
       walk.went(slots, claim.lanes, claimed) ||

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { type InFlight, makeInFlight } from './in-flight.ts'
 
 const times = (count: number, work: () => void) => {
@@ -7,7 +7,7 @@ const times = (count: number, work: () => void) => {
 const start = (inFlight: InFlight, count: number) =>
   times(count, () => inFlight.started('a', false))
 const succeed = (inFlight: InFlight, count: number) =>
-  times(count, () => inFlight.ended('a', false, 'delivered'))
+  times(count, () => inFlight.ended('a', false, 'delivered', 0))
 
 describe(makeInFlight, () => {
   test('lets a lane that uses all it may have one more for each that succeeds, also after a rest', () => {
@@ -45,13 +45,13 @@ describe(makeInFlight, () => {
     start(inFlight, 20)
     succeed(inFlight, 8)
     expect(inFlight.busyLanes()).toEqual(['a'])
-    inFlight.ended('a', false, 'interrupted')
+    inFlight.ended('a', false, 'interrupted', 0)
     start(inFlight, 1)
-    inFlight.ended('a', false, 'failed')
+    inFlight.ended('a', false, 'failed', 0)
     start(inFlight, 1)
     succeed(inFlight, 7)
     expect(inFlight.busyLanes()).toEqual([])
-    times(5, () => inFlight.ended('a', false, 'failed'))
+    times(5, () => inFlight.ended('a', false, 'failed', 0))
     start(inFlight, 2)
     expect(inFlight.busyLanes()).toEqual(['a'])
     expect(inFlight.rooms()).toEqual({ lanes: [], sizes: [] })
@@ -62,8 +62,25 @@ describe(makeInFlight, () => {
     inFlight.started('a', true)
     inFlight.started('b', false)
     expect([inFlight.total(), inFlight.unproven()]).toEqual([2, 1])
-    inFlight.ended('a', true, 'failed')
-    inFlight.ended('b', false, 'delivered')
+    inFlight.ended('a', true, 'failed', 0)
+    inFlight.ended('b', false, 'delivered', 0)
     expect([inFlight.total(), inFlight.unproven()]).toEqual([0, 0])
+  })
+
+  test('what hung counts among the unproven for a while after its end, and no longer in all', () => {
+    vi.useFakeTimers()
+    try {
+      const inFlight = makeInFlight(4, 8)
+      for (const lane of ['a', 'b', 'c']) inFlight.started(lane, true)
+      inFlight.ended('a', true, 'failed', 0)
+      inFlight.ended('b', true, 'failed', 500)
+      expect([inFlight.total(), inFlight.unproven()]).toEqual([1, 2])
+      vi.advanceTimersByTime(499)
+      expect(inFlight.unproven()).toBe(2)
+      vi.advanceTimersByTime(1)
+      expect([inFlight.total(), inFlight.unproven()]).toEqual([1, 1])
+    } finally {
+      vi.useRealTimers()
+    }
   })
 })

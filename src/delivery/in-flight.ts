@@ -5,7 +5,13 @@ export interface InFlight {
   readonly total: () => number
   readonly unproven: () => number
   readonly started: (lane: string, isUnproven: boolean) => void
-  readonly ended: (lane: string, isUnproven: boolean, outcome: OutcomeKind) => void
+  /** @param coolingMs for so long it counts among the unproven still */
+  readonly ended: (
+    lane: string,
+    isUnproven: boolean,
+    outcome: OutcomeKind,
+    coolingMs: number,
+  ) => void
   /** Lanes that have enough. */
   readonly busyLanes: () => string[]
   /** Lanes that have earned more room than a new one has, with what is left of it. */
@@ -53,9 +59,10 @@ export function makeInFlight(start: number, max: number): InFlight {
       lane.isFull ||= lane.count >= lane.allowance
       lanes.set(id, lane)
     },
-    ended: (id, isUnproven, outcome) => {
+    ended: (id, isUnproven, outcome, coolingMs) => {
       total -= 1
-      if (isUnproven) unproven -= 1
+      if (isUnproven && coolingMs === 0) unproven -= 1
+      else if (isUnproven) setTimeout(() => (unproven -= 1), coolingMs).unref()
       const lane = lanes.get(id)
       if (lane === undefined) return
       lane.count -= 1
