@@ -29,8 +29,8 @@ export function makeSign(secrets: readonly string[]): Sign {
   const [newest] = secrets
   if (newest === undefined) throw new Error('a subscription has at least one secret')
   // Buffers, no key objects: as fast, and a worker keeps those of many thousand subscriptions.
-  const plainKey = Buffer.from(newest)
-  const keys = secrets.map(secretBytes)
+  const plainKey = alone(Buffer.from(newest))
+  const keys = secrets.map((secret) => alone(secretBytes(secret)))
   return (id, timestampS, body) => {
     const head = `${id}.${timestampS}.`
     return {
@@ -40,6 +40,13 @@ export function makeSign(secrets: readonly string[]): Sign {
       plain: createHmac('sha256', plainKey).update(body).digest('hex'),
     }
   }
+}
+
+/** The same bytes in memory of their own: what is cut from Node's pool keeps all of a slab, with whatever else came from it. */
+function alone(bytes: Buffer): Buffer {
+  const own = Buffer.allocUnsafeSlow(bytes.length)
+  bytes.copy(own)
+  return own
 }
 
 export class WebhookVerificationError extends Error {
