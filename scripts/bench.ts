@@ -34,13 +34,13 @@ import { IN_FLIGHT, type OpenStage, openStage } from './bench/stage.ts'
  * `npm run bench`: how near the product comes to what this machine can send with no database at all, and whether it stays so.
  * Every ratio is within one round of one run: both sides share the machine, the receiver, the client and the bytes.
  *
- *   --quick          a minute and a half, for a look: judges nothing, and fails only where something is wrong
+ *   --quick          a minute or two, for a look: judges nothing, and fails only where something is wrong
  *   --only A,B       these parts alone
  *   --repeat R       rounds; medians (3; quick: 1)
  *   --json FILE      { machine, results: [{ name, value, unit, goal, met }], facts: [{ name, value, unit }] }
  *   --compare FILE   an earlier --json: fails where a ratio is further off than --tolerance P (10) percent
- *   --deliveries N   of a measurement (40000; quick: 3000)
- *   --warm-up N      before each, and before each raw ceiling (8000; quick: 1000)
+ *   --deliveries N   of a measurement (about three seconds of them, 10000 to 40000; quick: 3000)
+ *   --warm-up N      before each, and before each raw ceiling (a fifth of that; quick: 1000)
  *   --lanes 1,20     of the part `lanes` (1,20,2000,20000; quick: 1,20)
  *   --walls          what guard, row-level security and encryption cost together: `lanes` also without them
  *
@@ -75,7 +75,8 @@ async function main(options: Options, signal: AbortSignal): Promise<boolean> {
   const earlier = options.compare === undefined ? null : await readReport(options.compare)
   await using open = await openStage({ ...options, say: (line) => say(`    ${line}`), signal })
   const machine = await describeMachine(open.stage.serverUrl)
-  const { size, repeat, isQuick } = options
+  const { repeat, isQuick } = options
+  const { size } = open.stage
   console.log(
     `${machine}; database, workers and receiver share it\n` +
       `${size.deliveries} deliveries of ${BODY_BYTES} bytes a measurement, ${IN_FLIGHT} in flight, warmed up by ${size.warmUp}, medians of ${repeat}${isQuick ? '; a quick look, which judges nothing' : ''}\n`,

@@ -3,7 +3,8 @@ import type { Size } from './part.ts'
 
 export interface Options {
   readonly isQuick: boolean
-  readonly size: Size
+  /** What is null is for the machine to say, see `sizeFor`. */
+  readonly size: { readonly [Of in keyof Size]: number | null }
   readonly lanes: readonly number[]
   readonly repeat: number
   /** Names of parts; null: all. */
@@ -16,7 +17,12 @@ export interface Options {
   readonly walls: boolean
 }
 
-const FULL = { deliveries: '40000', lanes: '1,20,2000,20000', 'warm-up': '8000', repeat: '3' }
+const FULL = {
+  deliveries: undefined,
+  lanes: '1,20,2000,20000',
+  'warm-up': undefined,
+  repeat: '3',
+}
 const QUICK = { deliveries: '3000', lanes: '1,20', 'warm-up': '1000', repeat: '1' }
 
 /** An option is wrong, for a reason that who typed it can mend. */
@@ -54,8 +60,8 @@ function readOptions(args: readonly string[]): Options {
   return {
     isQuick: values.quick,
     size: {
-      deliveries: positive('deliveries', values.deliveries),
-      warmUp: positive('warm-up', values['warm-up']),
+      deliveries: positiveOrNull('deliveries', values.deliveries),
+      warmUp: positiveOrNull('warm-up', values['warm-up']),
     },
     lanes: values.lanes.split(',').map((lanes) => positive('lanes', lanes)),
     repeat: positive('repeat', values.repeat),
@@ -66,6 +72,9 @@ function readOptions(args: readonly string[]): Options {
     walls: values.walls,
   }
 }
+
+const positiveOrNull = (name: string, text: string | undefined) =>
+  text === undefined ? null : positive(name, text)
 
 function positive(name: string, text: string): number {
   const number = Number(text)

@@ -7,11 +7,19 @@ import { newSigningSecret } from '../../src/security/signature.ts'
 import { makeControl } from './control.ts'
 import { makeTemplates } from './databases.ts'
 import type { Options } from './options.ts'
-import type { Fact, Stage } from './part.ts'
+import type { Fact, Size, Stage } from './part.ts'
 import { startChild } from './processes.ts'
 
 /** Of the deliveries of a measurement: it is measured before and after each. */
 const RAW_SHARE = 1 / 2
+
+/** Seconds that a measurement is to take about, at the half of the raw ceiling that the product comes to. */
+const MEASURED_S = 2.7
+const LEAST_DELIVERIES = 10_000
+const MOST_DELIVERIES = 40_000
+const WARM_UP_SHARE = 1 / 5
+/** For a first look at the machine. */
+const FIRST_LOOK: Size = { deliveries: 6000, warmUp: 3000 }
 
 /** What a worker has in flight as shipped, and the raw ceiling too. */
 export const IN_FLIGHT = parseConfig({}).WORKER_CONCURRENCY
@@ -29,7 +37,7 @@ type StageOptions = Pick<Options, 'isQuick' | 'size'> & Pick<Stage, 'say' | 'sig
 
 /** A Postgres and a receiver of the run's own. */
 export async function openStage(options: StageOptions): Promise<OpenStage> {
-  const { signal, size } = options
+  const { signal } = options
   await using opening = new AsyncDisposableStack()
   const dir = await mkdtemp(join(tmpdir(), 'patchbay-bench-'))
   opening.defer(() => rm(dir, { recursive: true, force: true }))
@@ -38,6 +46,9 @@ export async function openStage(options: StageOptions): Promise<OpenStage> {
     startChild<{ port: number }>({ script: 'scripts/bench/receiver.ts', signal }),
   )
   const receiverUrl = `http://127.0.0.1:${(await receiver.message).port}`
+  const size = await sizeFor(options.size, () =>
+    measureRaw(receiverUrl, FIRST_LOOK.deliveries, FIRST_LOOK.warmUp, signal),
+  )
   const raws: number[] = []
   const memory: number[] = []
   const facts: Fact[] = []
@@ -48,6 +59,7 @@ export async function openStage(options: StageOptions): Promise<OpenStage> {
   }
   const stage: Stage = {
     ...options,
+    size,
     serverUrl: server.url,
     receiverUrl,
     receiverPid: receiver.pid,
@@ -71,6 +83,16 @@ export async function openStage(options: StageOptions): Promise<OpenStage> {
     facts,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
+}
+
+/** As many deliveries as take some seconds here, so that a slow machine does not take an hour, nor a fast one half a second. */
+async function sizeFor(wanted: Options['size'], look: () => Promise<number>): Promise<Size> {
+  const choose = async () => {
+    const thousands = Math.round(((await look()) / 2) * MEASURED_S) / 1000
+    return Math.min(MOST_DELIVERIES, Math.max(LEAST_DELIVERIES, Math.round(thousands) * 1000))
+  }
+  const deliveries = wanted.deliveries ?? (await choose())
+  return { deliveries, warmUp: wanted.warmUp ?? Math.ceil(deliveries * WARM_UP_SHARE) }
 }
 
 /** Requests a second, signed and sent by a process that does nothing else. */

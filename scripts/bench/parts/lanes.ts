@@ -100,10 +100,10 @@ async function measureBare(stage: Stage, lanes: number): Promise<Measured> {
   return await measureEndToEnd(stage, run)
 }
 
-/** Each lane gets one before, or more. */
+/** Each lane gets one, and one before, or more. */
 function eventsOf({ size }: Stage, lanes: number) {
   const least = lanes === 1 ? WARM_UP_OF_ONE : lanes
-  return { events: size.deliveries, warmUp: Math.max(size.warmUp, least) }
+  return { events: Math.max(size.deliveries, lanes), warmUp: Math.max(size.warmUp, least) }
 }
 
 /** Takes row-level security off every table. */
