@@ -1,5 +1,9 @@
 -- What is pending says what its event is, so that the relay reads no event: finding who listens takes a few words of it, and
 -- looking them up in some twenty partitions took most of a relay that has little to do. null: its event is gone.
+--
+-- Who emitted ends first: a commit that is under way in the `place_event` of before would wait for this table, and then enter an
+-- event without its type, which is one that is gone.
+lock table only patchbay.outbox_events in share mode;
 alter table patchbay.outbox_pending
   add column type text,
   add column conversation_id text,

@@ -101,6 +101,34 @@ test('what was pending before it said what its event is says it, and is fanned o
   expect(await run(url, pending)).toEqual([is, is])
 })
 
+test('what is committed while the migration is under way says what it is, too', async () => {
+  const before = (await readdir(MIGRATIONS)).filter((name) => name < '0022')
+  for (const name of before) await cp(join(MIGRATIONS, name), join(dir, name))
+  await migrate(url, dir)
+  const host = new pg.Client(url)
+  const other = new pg.Client(url)
+  await Promise.all([host.connect(), other.connect()])
+  try {
+    await host.query(`insert into patchbay.orgs (id, name) values ('acme', 'Acme')`)
+    await host.query(`begin; select patchbay.emit_event('acme', 'chat.turn.completed', '{}')`)
+    // Holds the migration up at its end.
+    await other.query('begin; lock table patchbay.schema_migrations in share mode')
+    const migrating = migrate(url)
+    const isCount = (waiting: number) => async () =>
+      (await other.query('select from pg_locks where not granted')).rowCount === waiting
+    await until('the migration waits', isCount(1))
+    const committing = host.query('commit')
+    await Promise.race([committing, until('the commit waits for it', isCount(2))])
+    await other.query('rollback')
+    await Promise.all([committing, migrating])
+    expect(await run(url, 'select type from patchbay.outbox_pending')).toEqual([
+      { type: 'chat.turn.completed' },
+    ])
+  } finally {
+    await Promise.all([host.end(), other.end()])
+  }
+})
+
 test.each([
   ['a tab', 'a\tb "c" d\\e'],
   ['many characters', `ü${randomBytes(4).toString('hex')}${'ü'.repeat(24)}`],
