@@ -92,11 +92,14 @@ begin
   if emit_event.idempotency_key is not null then
     -- Waits for another transaction that holds the same key, and takes the key over if that one rolls back.
     insert into patchbay.outbox_keys as k (org_id, key, event_id, expires_at)
-    values (emit_event.org_id, emit_event.idempotency_key, event_id, now() + interval '7 days')
+    select emit_event.org_id, emit_event.idempotency_key, event_id, now() + interval '7 days'
+    from patchbay.orgs as o
+    where o.id = emit_event.org_id
     on conflict on constraint outbox_keys_pkey do update
       set event_id = excluded.event_id, expires_at = excluded.expires_at
       where k.expires_at <= now();
-    if not found then
+    -- Where there is no org, what follows says so.
+    if not found and exists (select from patchbay.orgs as o where o.id = emit_event.org_id) then
       select k.event_id into strict first_id
       from patchbay.outbox_keys as k
       where k.org_id = emit_event.org_id and k.key = emit_event.idempotency_key;

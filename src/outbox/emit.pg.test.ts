@@ -115,6 +115,19 @@ describe('an idempotency key', () => {
     expect(await emit(database.pool, { ...once('shared'), orgId: other })).not.toBe(id)
   })
 
+  test.each([
+    ['an org that is gone', `'gone'`],
+    ['no org', 'null'],
+  ])('of %s is refused as one without', async (_, org) => {
+    await database.pool.query(
+      `insert into patchbay.outbox_keys (org_id, key, event_id, expires_at)
+       values ('gone', 'kept', patchbay.new_id(), now() + interval '1 day') on conflict do nothing`,
+    )
+    await expect(
+      database.pool.query(`select patchbay.emit_event(${org}, 'a', '{}', null, 'kept')`),
+    ).rejects.toMatchObject({ code: 'PB004' })
+  })
+
   test('is forgotten after seven days, and may then be used again', async () => {
     const id = await emit(database.pool, once('old'))
     const expiry = await database.pool.query(
