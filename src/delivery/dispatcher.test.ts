@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { makeRedact } from '../core/redact.ts'
 import { makeLog } from '../telemetry/log.ts'
-import type { LaneConfig } from './attempt.ts'
+import type { LaneConfig, Tried } from './attempt.ts'
 import type { Claim, Claimed } from './claim.ts'
 import { type DispatcherDeps, makeDispatcher } from './dispatcher.ts'
 import type { AttemptRecord } from './record.ts'
@@ -292,6 +292,65 @@ describe('outcomes that were written', () => {
 
   test('are followed by none where nothing was left behind', async () => {
     expect(await claimsAfter({}, false)).toBe(0)
+  })
+
+  test('are followed by a claim once there is room, where another one waits for their end', async () => {
+    const stop = new AbortController()
+    let claims = 0
+    let unrecorded = 0
+    const dispatcher = makeDispatcher({
+      ...QUIET,
+      pollMs: 60_000,
+      recorder: { ...QUIET.recorder, unrecorded: () => unrecorded },
+      claim: () => {
+        claims += 1
+        return Promise.resolve(NOTHING)
+      },
+    })
+    const running = dispatcher.run(stop.signal)
+    await sleep(20)
+    unrecorded = 6
+    dispatcher.recorded([outcome(true)])
+    await sleep(20)
+    expect(claims).toBe(1)
+    unrecorded = 0
+    dispatcher.recorded([outcome(false)])
+    await sleep(20)
+    stop.abort()
+    await running
+    expect(claims).toBe(2)
+  })
+
+  test('while a claim goes past their lane are followed by another one', async () => {
+    const stop = new AbortController()
+    const busyLanes: (readonly string[])[] = []
+    const sent = Promise.withResolvers<Tried>()
+    const claimed = Promise.withResolvers<Claimed>()
+    const dispatcher = makeDispatcher({
+      ...QUIET,
+      pollMs: 60_000,
+      lanesOf: () =>
+        Promise.resolve({ open: new Map([['A', {} as LaneConfig]]), waiting: new Set() }),
+      attempt: () => sent.promise,
+      recorder: { ...QUIET.recorder, add: (record) => dispatcher.recorded([record]) },
+      claim: (claim) => {
+        busyLanes.push(claim.busyLanes)
+        const deliveries = [{ ...claimedOf('A'), is_unproven: false }]
+        if (busyLanes.length === 1) return Promise.resolve({ ...NOTHING, deliveries })
+        return busyLanes.length === 2 ? claimed.promise : Promise.resolve(NOTHING)
+      },
+    })
+    const running = dispatcher.run(stop.signal)
+    await sleep(20)
+    void dispatcher.drain(0)
+    await sleep(20)
+    sent.resolve({ outcome: { kind: 'interrupted', error: '' }, durationMs: 1 })
+    await sleep(20)
+    claimed.resolve(NOTHING)
+    await sleep(20)
+    stop.abort()
+    await running
+    expect(busyLanes).toEqual([[], ['A'], []])
   })
 })
 

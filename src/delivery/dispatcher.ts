@@ -98,7 +98,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
   const allLanes = makeWalk()
   const provenLanes = makeWalk()
   let isPastOthers = false
-  /** What was claimed last left something behind that can go when something ends. */
+  /** Something was left behind, or became ready while there was no room, that can go when something ends. */
   let isRoomWanted = false
   let isAsked = false
   let isStopped = false
@@ -220,6 +220,8 @@ export function makeDispatcher(deps: DispatcherDeps) {
       leaseMs: deps.leaseMs,
       leaseToken: randomUUID(),
     }
+    // Also while the claim is under way: what it leaves behind may be all that ends.
+    isRoomWanted = claim.busyLanes.length > 0 || isFull
     const claimAtMs = performance.now()
     const claimed = await deps.claim(claim)
     const { deliveries, stoppedLanes } = claimed
@@ -230,7 +232,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
     const isCut =
       walk.went(slots, claim.lanes, claimed) ||
       (claim.unprovenSlots > 0 && countUnproven(deliveries) >= claim.unprovenSlots)
-    isRoomWanted = isCut || claim.busyLanes.length > 0 || unprovenSlots() === 0
+    isRoomWanted ||= isCut || unprovenSlots() === 0
     return isCut || (!isFull && allLanes.isUnderWay()) ? 'more' : 'nothing'
   }
 
@@ -277,8 +279,8 @@ export function makeDispatcher(deps: DispatcherDeps) {
   return {
     /** Outcomes were written, so there may be room again, or others to send. */
     recorded: (records: readonly AttemptRecord[]): void => {
-      const isWanted = isRoomWanted || records.some(({ isInLine }) => isInLine)
-      if (isWanted && freeSlots() * 4 >= deps.concurrency) sending.wake()
+      isRoomWanted ||= records.some(({ isInLine }) => isInLine)
+      if (isRoomWanted && freeSlots() * 4 >= deps.concurrency) sending.wake()
     },
 
     /** Look now: something was committed. Resolves when nothing is due any more, after `maxMs`, or when we stop. */
