@@ -167,6 +167,8 @@ export function makeRelay(db: Queryable, options: Omit<FanOutOptions, 'afterOrg'
     const relayed = await fanOut(db, limit, { ...options, afterOrg })
     afterOrg = relayed.lastOrg ?? ''
     if (relayed.events === 0 && !isFirst) return relay(limit)
-    return { ...relayed, isCut: relayed.isCut || relayed.lastOrg !== null }
+    // Where all of a page is locked by others, going on at once would only ask again and again.
+    const isCut = relayed.events > 0 && (relayed.isCut || relayed.lastOrg !== null)
+    return { ...relayed, isCut }
   }
 }
