@@ -34,7 +34,7 @@ import { IN_FLIGHT, type OpenStage, openStage } from './bench/stage.ts'
  * `npm run bench`: how near the product comes to what this machine can send with no database at all, and whether it stays so.
  * Every ratio is within one round of one run: both sides share the machine, the receiver, the client and the bytes.
  *
- *   --quick          a minute or two, for a look: judges nothing, and fails only where something is wrong
+ *   --quick          one to three minutes, for a look: judges nothing, and fails only where something is wrong
  *   --only A,B       these parts alone
  *   --repeat R       rounds; medians (3; quick: 1)
  *   --json FILE      { machine, results: [{ name, value, unit, goal, met }], facts: [{ name, value, unit }] }
