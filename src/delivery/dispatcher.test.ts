@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
+import { tried } from '../../test/fixtures/attempts.ts'
 import { makeRedact } from '../core/redact.ts'
 import { makeLog } from '../telemetry/log.ts'
 import type { LaneConfig, Tried } from './attempt.ts'
 import type { Claim, Claimed } from './claim.ts'
 import { type DispatcherDeps, makeDispatcher } from './dispatcher.ts'
-import type { AttemptRecord } from './record.ts'
 import { makeWalk } from './walk.ts'
 
 const NOTHING: Claimed = {
@@ -249,23 +249,10 @@ describe('who asks', () => {
 })
 
 describe('outcomes that were written', () => {
-  const outcome = (isInLine: boolean): AttemptRecord => ({
-    deliveryId: 'a',
-    leaseToken: 'token',
-    attempt: 1,
-    trigger: 'schedule',
-    isInLine,
-    outcome: 'delivered',
-    next: 'final',
-    afterMs: 0,
-    statusCode: 200,
-    durationMs: 1,
-    error: null,
-    snippet: null,
-  })
+  const outcome = (isInLine: boolean) => tried('a', 'token', { isInLine })
 
-  /** How many claims follow outcomes that were written after a first claim came to `first`. */
-  async function claimsAfter(first: Partial<Claimed>, isInLine: boolean): Promise<number> {
+  /** How many claims follow outcomes that are written after one that found nothing. */
+  async function claimsAfter(isInLine: boolean): Promise<number> {
     const stop = new AbortController()
     let claims = 0
     const dispatcher = makeDispatcher({
@@ -273,7 +260,7 @@ describe('outcomes that were written', () => {
       pollMs: 60_000,
       claim: () => {
         claims += 1
-        return Promise.resolve(claims === 1 ? { ...NOTHING, ...first } : NOTHING)
+        return Promise.resolve(NOTHING)
       },
     })
     const running = dispatcher.run(stop.signal)
@@ -287,11 +274,11 @@ describe('outcomes that were written', () => {
   }
 
   test('are followed by a claim where another one waits for their end', async () => {
-    expect(await claimsAfter({}, true)).toBe(1)
+    expect(await claimsAfter(true)).toBe(1)
   })
 
   test('are followed by none where nothing was left behind', async () => {
-    expect(await claimsAfter({}, false)).toBe(0)
+    expect(await claimsAfter(false)).toBe(0)
   })
 
   test('are followed by a claim once there is room, where another one waits for their end', async () => {

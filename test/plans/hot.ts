@@ -182,10 +182,8 @@ export async function planProblem(
 interface PlanNode {
   readonly 'Node Type': string
   readonly 'Parent Relationship'?: string
-  readonly 'Relation Name'?: string
   readonly 'Index Name'?: string
   readonly 'Index Cond'?: string
-  readonly 'TID Cond'?: string
   readonly Plans?: readonly PlanNode[]
 }
 
@@ -252,7 +250,10 @@ async function plansOf(
       return { rows: [] }
     },
   }
-  await send(recording as unknown as Queryable)
-  await client.query('rollback')
+  try {
+    await send(recording as unknown as Queryable)
+  } finally {
+    await client.query('rollback')
+  }
   return plans
 }
