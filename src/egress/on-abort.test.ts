@@ -1,4 +1,6 @@
 import { getEventListeners } from 'node:events'
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { expect, test } from 'vitest'
 import { onAbort } from './on-abort.ts'
 
@@ -20,4 +22,29 @@ test('however many listen, the signal has one listener', () => {
 
 test('without a signal there is nothing to call, and nothing to forget', () => {
   expect(onAbort(undefined, () => undefined)()).toBeUndefined()
+})
+
+test('who has forgotten it is gone with the next small collection', () => {
+  setFlagsFromString('--expose-gc')
+  const collect: (options?: { type: 'minor' }) => void = runInNewContext('gc')
+  const { signal } = new AbortController()
+  const oldBytes = () =>
+    getHeapSpaceStatistics().find(({ space_name }) => space_name === 'old_space')
+      ?.space_used_size ?? 0
+  const exchange = (count: number) => {
+    const underWay: (() => void)[] = []
+    for (let n = 0; n < count; n += 1) {
+      const held = new Array(128).fill(n)
+      underWay.push(onAbort(signal, () => held))
+      if (underWay.length > 400) underWay.shift()?.()
+      if (n % 1000 === 0) collect({ type: 'minor' })
+    }
+    for (const forget of underWay) forget()
+  }
+  exchange(3000)
+  collect()
+  const before = oldBytes()
+  exchange(30_000)
+  // What they held is 30 MB together.
+  expect(oldBytes() - before).toBeLessThan(3_000_000)
 })
