@@ -12,7 +12,8 @@ import { makeHistory } from '../history/history.ts'
 import { pingSubscription } from '../history/ping.ts'
 import { makeRecover } from '../history/recover.ts'
 import { makeStats } from '../history/stats.ts'
-import { type AppDeps, createApp, type FrameDeps } from '../http/app.ts'
+import { type AppDeps, createApp, createWaitingApp, type FrameDeps } from '../http/app.ts'
+import { type Listener, listen } from '../http/listen.ts'
 import { openCredentials } from '../integrations/credentials.ts'
 import type { Take } from '../limits/limiter.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -89,8 +90,14 @@ export async function makeApi(config: Config, works: Works, log: Log) {
   })
 }
 
+/** Listens already and says of everything that it waits, until it is given the API to use. */
+export function listenWaiting(config: Config, log: Log, reason: () => string): Promise<Listener> {
+  const { fetch } = createWaitingApp(frameOf(config, log), reason)
+  return listen(config.HOST, config.PORT, fetch, { log })
+}
+
 /** What is around every route, with and without a database. */
-export function frameOf(config: Config, log: Log): FrameDeps {
+function frameOf(config: Config, log: Log): FrameDeps {
   return { log, trustedProxies: config.TRUSTED_PROXIES, corsOrigins: config.CORS_ORIGINS }
 }
 

@@ -1,10 +1,7 @@
 import { sql } from 'drizzle-orm'
 import type { Config } from '../config.ts'
 import { integrationProviders } from '../db/schema.ts'
-import { createWaitingApp } from '../http/app.ts'
-import { listen } from '../http/listen.ts'
 import type { Log } from '../telemetry/log.ts'
-import { frameOf, makeApi } from './api.ts'
 import { makeApprovalWork } from './approval-work.ts'
 import { makeFeatures } from './features.ts'
 import { makeInbound } from './inbound.ts'
@@ -38,14 +35,9 @@ export async function openService(
   await using opening = new AsyncDisposableStack()
   const stopping = new AbortController()
   const waiting = { reason: 'the database is being opened' }
-  const listener = roles.isApi
-    ? await listen(
-        config.HOST,
-        config.PORT,
-        createWaitingApp(frameOf(config, log), () => waiting.reason).fetch,
-        { log },
-      )
-    : null
+  // Not even read where there is none: its routes and their schemas are 25 MB.
+  const api = roles.isApi ? await import('./api.ts') : null
+  const listener = (await api?.listenWaiting(config, log, () => waiting.reason)) ?? null
   if (listener !== null) opening.use(listener)
   const anySignal = AbortSignal.any([signal, stopping.signal])
   const resources = await openResources(config, log, opening, anySignal, (reason) => {
@@ -55,12 +47,11 @@ export async function openService(
   const features = makeFeatures(config, resources, log)
   const inbound = makeInbound(resources, features, log, stopping.signal)
   const approvalWork = makeApprovalWork(resources, features, inbound, log, stopping.signal)
-  if (listener !== null) {
-    listener.use((await makeApi(config, { resources, features, inbound, approvalWork }, log)).fetch)
-  }
+  const works = { resources, features, inbound, approvalWork }
+  if (api !== null) listener?.use((await api.makeApi(config, works, log)).fetch)
   const owned = opening.move()
   const worker = roles.isWorker
-    ? runWorker(config, { resources, features, inbound, approvalWork }, log, owned, stopping.signal)
+    ? runWorker(config, works, log, owned, stopping.signal)
     : Promise.resolve()
   return {
     url: listener?.url ?? null,
