@@ -66,14 +66,17 @@ locked as materialized (
 ),
 -- The events of one type in one org have the same listeners: they are looked for once.
 kind as materialized (
-  select k.org_id, k.type, k.patterns, heard.by, row_number() over () as number
+  select k.org_id, k.type, k.patterns, heard.by, heard.ids, row_number() over () as number
   from (
     select org_id, type, patchbay.patterns_of(type) as patterns from locked where type is not null group by org_id, type
   ) as k
   cross join lateral (
-    select count(*) as by
+    select count(*) as by, array_agg(p.subscription_id) as ids
     from (
-      select from patchbay.subscription_patterns as p where p.org_id = k.org_id and p.pattern = any (k.patterns) limit $2::int
+      select p.subscription_id
+      from patchbay.subscription_patterns as p
+      where p.org_id = k.org_id and p.pattern = any (k.patterns)
+      limit $2::int
     ) as p
   ) as heard
 ),
@@ -95,9 +98,13 @@ listening as materialized (
   select distinct kind.number as kind, kind.org_id, p.subscription_id
   from kind
   cross join lateral (
+    select unnest(kind.ids) as subscription_id
+    where kind.by < $2::int
+    union all
+    -- Of very many the first look saw a part.
     select p.subscription_id
     from patchbay.subscription_patterns as p
-    where p.org_id = kind.org_id and p.pattern = any (kind.patterns)
+    where kind.by >= $2::int and p.org_id = kind.org_id and p.pattern = any (kind.patterns)
     offset 0
   ) as p
   where kind.number in (select kind from taken)
