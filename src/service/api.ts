@@ -92,8 +92,8 @@ export async function makeApi(config: Config, works: Works, log: Log) {
 
 /** Listens already and says of everything that it waits, until it is given the API to use. */
 export function listenWaiting(config: Config, log: Log, reason: () => string): Promise<Listener> {
-  const { fetch } = createWaitingApp(frameOf(config, log), reason)
-  return listen(config.HOST, config.PORT, fetch, { log })
+  const app = createWaitingApp(frameOf(config, log), reason)
+  return listen(config.HOST, config.PORT, app.fetch, { log })
 }
 
 /** What is around every route, with and without a database. */

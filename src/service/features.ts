@@ -1,6 +1,5 @@
 import { sql } from 'drizzle-orm'
 import { makeAudit } from '../auth/audit.ts'
-import { makeAiModel } from '../chat/ai-model.ts'
 import { makeConversations } from '../chat/conversations.ts'
 import { demoModel } from '../chat/demo-model.ts'
 import type { Model } from '../chat/model.ts'
@@ -156,10 +155,18 @@ function toolLimits(config: Config, take: Take) {
 
 function modelOf(config: Config, fetchModel: typeof fetch): Model {
   if (config.LLM_BASE_URL === undefined || config.LLM_MODEL === undefined) return demoModel
-  return makeAiModel({
+  const options = {
     baseUrl: config.LLM_BASE_URL,
     apiKey: config.LLM_API_KEY,
     model: config.LLM_MODEL,
     fetch: fetchModel,
-  })
+  }
+  return {
+    name: options.model,
+    // The library is read with the first turn.
+    respond: async (turn) => {
+      const { makeAiModel } = await import('../chat/ai-model.ts')
+      return makeAiModel(options).respond(turn)
+    },
+  }
 }

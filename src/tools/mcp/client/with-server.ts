@@ -1,16 +1,14 @@
-import {
-  Client,
-  ProtocolError,
-  SdkError,
-  SdkErrorCode,
-  StreamableHTTPClientTransport,
-} from '@modelcontextprotocol/client'
+import type { Client } from '@modelcontextprotocol/client'
 import { type McpFailure, McpFailureError, mcpError } from './mcp-failure.ts'
 import { makeMcpFetch, type SendMcp } from './mcp-fetch.ts'
 
 /** Longer than the requests themselves may take, so that it is they who say what happened. */
 const LIBRARY_GRACE_MS = 1000
 const MAX_MESSAGE = 500
+
+/** Read with the first call of a server: 8 MB that most processes never need. */
+const loadLibrary = () => import('@modelcontextprotocol/client')
+type Library = Awaited<ReturnType<typeof loadLibrary>>
 
 export interface McpServer {
   readonly url: string
@@ -49,6 +47,7 @@ export async function withMcpServer<Result>(
   version: string,
   work: (connection: McpConnection) => Promise<Result>,
 ): Promise<McpOutcome<Result>> {
+  const library = await loadLibrary()
   const stop = signal ?? new AbortController().signal
   const way = makeMcpFetch({
     url,
@@ -59,12 +58,12 @@ export async function withMcpServer<Result>(
     endByMs: performance.now() + timeoutMs,
     signal: stop,
   })
-  const client = new Client(
+  const client = new library.Client(
     { name: 'patchbay', version },
     // No handler for anything: a server that asks for more than the arguments gets nothing.
     { versionNegotiation: { mode: 'auto' }, inputRequired: { autoFulfill: false } },
   )
-  const transport = new StreamableHTTPClientTransport(new URL(url), {
+  const transport = new library.StreamableHTTPClientTransport(new URL(url), {
     fetch: way.fetch,
     requestInit: { redirect: 'error' },
     onInsufficientScope: 'throw',
@@ -84,14 +83,18 @@ export async function withMcpServer<Result>(
     return { ok: true, value, protocolVersion: client.getNegotiatedProtocolVersion() ?? '' }
   } catch (error) {
     // The library's words for it know less.
-    return { ok: false, failure: way.lastFailure() ?? failureOf(error, stop) }
+    return { ok: false, failure: way.lastFailure() ?? failureOf(library, error, stop) }
   } finally {
     await client.close()
   }
 }
 
 /** Only the library's own code and what it makes of the server's answers runs there. */
-function failureOf(error: unknown, signal: AbortSignal): McpFailure {
+function failureOf(
+  { ProtocolError, SdkError, SdkErrorCode }: Library,
+  error: unknown,
+  signal: AbortSignal,
+): McpFailure {
   if (error instanceof McpFailureError) return error.failure
   if (signal.aborted) return mcpError('interrupted before the server answered', 'neither')
   const message = error instanceof Error ? error.message.slice(0, MAX_MESSAGE) : 'no reason given'
