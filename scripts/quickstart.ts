@@ -128,6 +128,11 @@ async function main(): Promise<void> {
   whatNext(orgId)
 }
 
+const OWED = `
+select from patchbay.outbox_pending where org_id = $1
+union all
+select from patchbay.delivery_queue where org_id = $1`
+
 async function superadminToken(secret: Awaited<ReturnType<typeof jwtSecret>>): Promise<string> {
   if (secret === undefined) {
     throw new ConfigError(['AUTH_JWKS_URL: unset it for the quickstart, which signs its own token'])
@@ -159,13 +164,11 @@ async function query(url: string, text: string, values: unknown[]): Promise<pg.Q
   }
 }
 
-/** The last answer is in; its row follows within milliseconds. */
+/** What was emitted is fanned out, and the last answer is in; its row follows within milliseconds. */
 async function untilSettled(url: string, orgId: string): Promise<void> {
   const deadline = performance.now() + WAIT_MS
   while (performance.now() < deadline) {
-    const { rows } = await query(url, 'select 1 from patchbay.delivery_queue where org_id = $1', [
-      orgId,
-    ])
+    const { rows } = await query(url, OWED, [orgId])
     if (rows.length === 0) return
   }
   throw new Error('some deliveries did not settle in time')

@@ -57,9 +57,13 @@ function expectSameBytes(receiver: Receiver): void {
 
 describe('a worker', () => {
   test('killed in the middle of 1,000 deliveries loses none, and a copy has the same id and bytes', async () => {
-    // Slow enough that the kill meets deliveries in flight.
+    // So that the kill meets deliveries in flight: slow, and never all of them answered at once.
+    let answers = 0
     const receiver = stack.use(
-      await openReceiver((response) => void setTimeout(() => response.end('ok'), 20)),
+      await openReceiver((response) => {
+        answers += 1
+        setTimeout(() => response.end('ok'), 20 + 20 * (answers % 5))
+      }),
     )
     const secret = await subscribeTo(receiver)
     const first = stack.use(startPatchbay('worker', env))
