@@ -130,13 +130,14 @@ function openServer(current: { fetch: Fetch }, options: ListenOptions): Server {
   const refuse = (refusal: Refusal, socket: Socket, reason = refusal.detail) =>
     refusalResponse(refusal, tell(refusal, socket, reason))
 
-  /** The answers that a connection still waits for: more than one where requests came without waiting. */
-  const answers = new WeakMap<Socket, Set<ServerResponse>>()
+  /** The answers that a connection still waits for: more than one where requests came without waiting. No `Set`, see `onAbort`. */
+  const answers = new WeakMap<Socket, ServerResponse[]>()
   const respond = (refusal?: Refusal) => (incoming: IncomingMessage, outgoing: ServerResponse) => {
     const { socket } = incoming
-    const owed = answers.get(socket) ?? new Set<ServerResponse>()
-    answers.set(socket, owed.add(outgoing))
-    outgoing.once('close', () => owed.delete(outgoing))
+    const owed = answers.get(socket) ?? []
+    answers.set(socket, owed)
+    owed.push(outgoing)
+    outgoing.once('close', () => owed.splice(owed.indexOf(outgoing), 1))
     const listener = getRequestListener(
       (request, env) => {
         const problem = refusal ?? headProblem(incoming)
