@@ -14,6 +14,24 @@ test('an abort calls everyone that has not forgotten it, once', () => {
   expect(called).toEqual([1, 3])
 })
 
+test('who is forgotten while others are called is not called any more, and forgetting twice forgets nobody else', () => {
+  const stopping = new AbortController()
+  const called: number[] = []
+  const first = onAbort(stopping.signal, () => {
+    called.push(1)
+    second()
+  })
+  const second = onAbort(stopping.signal, () => called.push(2))
+  onAbort(stopping.signal, () => called.push(3))
+  const gone = onAbort(stopping.signal, () => called.push(4))
+  gone()
+  onAbort(stopping.signal, () => called.push(5))
+  gone()
+  stopping.abort()
+  first()
+  expect(called).toEqual([1, 3, 5])
+})
+
 test('however many listen, the signal has one listener', () => {
   const { signal } = new AbortController()
   for (let n = 0; n < 100; n += 1) onAbort(signal, () => undefined)

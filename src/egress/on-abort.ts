@@ -21,7 +21,7 @@ export function onAbort(signal: AbortSignal | undefined, call: () => void): () =
   return () => {
     // The last one takes its place.
     const last = calls.at(-1)
-    if (last === undefined || calls[entry.place] !== entry) return
+    if (last === undefined || !isListed(calls, entry)) return
     calls[entry.place] = last
     last.place = entry.place
     calls.pop()
@@ -32,8 +32,10 @@ function listenTo(signal: AbortSignal): Call[] {
   const calls: Call[] = []
   callsOf.set(signal, calls)
   const callAll = () => {
-    for (const { call } of calls.slice()) call()
+    for (const entry of calls.slice()) if (isListed(calls, entry)) entry.call()
   }
   signal.addEventListener('abort', callAll, { once: true })
   return calls
 }
+
+const isListed = (calls: readonly Call[], entry: Call) => calls[entry.place] === entry
