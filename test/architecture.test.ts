@@ -150,6 +150,27 @@ test.each(files)('%s imports only what its folder may', (file) => {
   }
 })
 
+/** What is loaded with a file: by itself or by what it loads, but not by an `import()`, which comes later or never. */
+function loadedWith(file: string, seen = new Set<string>()): Set<string> {
+  if (seen.has(file)) return seen
+  seen.add(file)
+  for (const [statement, specifier] of readFileSync(file, 'utf8').matchAll(IMPORT)) {
+    if (specifier === undefined || /^(?:import|export) type /.test(statement)) continue
+    if (!specifier.startsWith('.')) seen.add(specifier)
+    else if (specifier.endsWith('.ts')) loadedWith(normalize(join(dirname(file), specifier)), seen)
+  }
+  return seen
+}
+
+test('a worker is not loaded with the API, nor with the libraries for models and MCP', () => {
+  const loaded = loadedWith('src/run.ts')
+  expect([...loaded]).toEqual(expect.arrayContaining(['src/service/worker.ts', 'pg', 'undici']))
+  expect([...loaded].filter((name) => /^src\/http\/(?:routes|app)/.test(name))).toEqual([])
+  for (const name of ['ai', '@ai-sdk/openai-compatible', '@modelcontextprotocol/client', 'hono']) {
+    expect(loaded).not.toContain(name)
+  }
+})
+
 const everyFile = globSync('src/**/*.ts').filter((file) => !file.endsWith('.test.ts'))
 
 test.each(everyFile)('%s opens no socket of its own', (file) => {
