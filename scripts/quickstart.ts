@@ -128,11 +128,6 @@ async function main(): Promise<void> {
   whatNext(orgId)
 }
 
-const OWED = `
-select from patchbay.outbox_pending where org_id = $1
-union all
-select from patchbay.delivery_queue where org_id = $1`
-
 async function superadminToken(secret: Awaited<ReturnType<typeof jwtSecret>>): Promise<string> {
   if (secret === undefined) {
     throw new ConfigError(['AUTH_JWKS_URL: unset it for the quickstart, which signs its own token'])
@@ -163,6 +158,11 @@ async function query(url: string, text: string, values: unknown[]): Promise<pg.Q
     await client.end()
   }
 }
+
+const OWED = `
+select from patchbay.outbox_pending where org_id = $1
+union all
+select from patchbay.delivery_queue where org_id = $1`
 
 /** What was emitted is fanned out, and the last answer is in; its row follows within milliseconds. */
 async function untilSettled(url: string, orgId: string): Promise<void> {
