@@ -15,6 +15,7 @@ import { recordAttempts } from '../delivery/record.ts'
 import { makeRecorder } from '../delivery/recorder.ts'
 import { sweep } from '../delivery/sweep.ts'
 import { promoteDue, tendLanes } from '../delivery/tend.ts'
+import { makeTidy } from '../delivery/tidy.ts'
 import { makePumpRecoveries } from '../history/recovery-pump.ts'
 import { makeMaintain } from '../history/retention.ts'
 import { toAppError } from '../http/problem.ts'
@@ -98,13 +99,17 @@ export async function runWorker(
   stack.defer(() => patient.end())
   const maintain = makeMaintain({ db: patient, log, retentionDays: config.RETENTION_DAYS })
   await maintain()
+  const tidy = makeTidy({ pool: patient, log, nowMs: () => performance.now() })
   const recorder = makeRecorder({
     record: (records) => recordAttempts(hot, records),
     log,
     flushMs: 10,
     flushAt: Math.min(128, Math.ceil(config.WORKER_CONCURRENCY / 4)),
     giveUpMs: leaseMs * 2,
-    onRecorded: (records) => dispatcher.recorded(records),
+    onRecorded: (records) => {
+      dispatcher.recorded(records)
+      tidy.recorded(records.length)
+    },
   })
   const { refresh, refreshDue } = makeRefresh({
     db: resources.pool,
@@ -196,5 +201,5 @@ export async function runWorker(
   const pumpRecoveries = makePumpRecoveries({ db: upkeep, log, wake: jobs.wake })
   await jobs.workRecovery(() => pumpRecoveries(signal))
   await dispatcher.run(signal)
-  await refusals.settled()
+  await Promise.all([refusals.settled(), tidy.settled()])
 }
