@@ -188,8 +188,8 @@ interface PlanNode {
 }
 
 /**
- * What a plan of a statement, made while its tables are empty and kept, would do once for each row of something else that is no
- * look-up; null: nothing. Whoever calls has emptied the tables, and told the planner so by `vacuum`.
+ * What a plan of a statement, made by what the planner knows of the tables now and kept, would do once for each row of something
+ * else that is no look-up; null: nothing.
  */
 export async function growthProblem(
   client: pg.ClientBase,
@@ -209,6 +209,8 @@ function problemOf(node: PlanNode): string | null {
   if (/^(?:Index|Bitmap Index)/.test(type) && node['Index Cond'] === undefined && !isLookedAtOnce) {
     return `reads all of ${index}`
   }
+  // By one of its columns, and by the others row by row where many share that one.
+  if (type === 'Merge Join') return 'compares in a merge join'
   if (type === 'Nested Loop') {
     const inner = children.find((child) => child['Parent Relationship'] === 'Inner')
     const repeated = inner === undefined ? null : repeatedIn(inner)
