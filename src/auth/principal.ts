@@ -46,11 +46,14 @@ export type Authorize = (
   requirement: Requirement,
 ) => Promise<void>
 
-const MEMBER = `
+const MEMBER = {
+  name: 'member',
+  text: `
 select m.role
 from patchbay.orgs as o
 left join patchbay.org_members as m on m.org_id = o.id and m.user_id = $2
-where o.id = $1`
+where o.id = $1`,
+}
 
 interface MemberRow {
   /** null: no member. */

@@ -12,6 +12,9 @@ export type InOrg = <Result>(
   work: (tx: DbTx, client: Queryable) => Promise<Result>,
 ) => Promise<Result>
 
+/** Prepared once by each connection; where it shall be planned for its values each time, a text alone. */
+export type Statement = string | { readonly name: string; readonly text: string }
+
 /**
  * One statement in the same walls, as one round trip and one write to the socket: opening and ending its
  * transaction go out with it.
@@ -20,7 +23,7 @@ export type InOrg = <Result>(
  */
 export type SendInOrg = <Row extends pg.QueryResultRow>(
   orgId: string,
-  text: string,
+  statement: Statement,
   values: readonly unknown[],
   onFree?: () => void,
 ) => Promise<Row[]>
@@ -77,7 +80,7 @@ export function openTenants({ role, ...options }: TenantsOptions): Tenants {
     (begin: 'begin' | 'begin read only'): SendInOrg =>
     async <Row extends pg.QueryResultRow>(
       orgId: string,
-      text: string,
+      statement: Statement,
       values: readonly unknown[],
       onFree: () => void = () => undefined,
     ) => {
@@ -90,7 +93,10 @@ export function openTenants({ role, ...options }: TenantsOptions): Tenants {
         // A statement whose transaction could not be opened finds nothing of any org, and its result is not used.
         const sent = [
           open(client, begin, orgId),
-          client.query<Row>(text, [...values]),
+          client.query<Row>({
+            ...(typeof statement === 'string' ? { text: statement } : statement),
+            values: [...values],
+          }),
           client.query('commit'),
         ] as const
         stream.uncork()

@@ -37,13 +37,16 @@ export async function cancelOwed(
 }
 
 /** An integration and the hosts that its org lets it call. */
-export const HOST = `
+export const HOST = {
+  name: 'integration_host',
+  text: `
 select
   i.provider_key as "providerKey", i.is_enabled as "isEnabled", i.config, i.credentials,
   i.tool_secrets as "toolSecrets",
   (select l.domains from patchbay.egress_allow_lists as l where l.org_id = i.org_id) as domains
 from patchbay.org_integrations as i
-where i.org_id = $1 and i.id = $2 and i.deleted_at is null`
+where i.org_id = $1 and i.id = $2 and i.deleted_at is null`,
+}
 
 export interface HostRow {
   readonly providerKey: string

@@ -15,7 +15,9 @@ export function shareOut(
         leave()
       }
     },
-    readInOrg: async (orgId, text, values) => readInOrg(orgId, text, values, await enter(orgId)),
-    writeInOrg: async (orgId, text, values) => writeInOrg(orgId, text, values, await enter(orgId)),
+    readInOrg: async (orgId, statement, values) =>
+      readInOrg(orgId, statement, values, await enter(orgId)),
+    writeInOrg: async (orgId, statement, values) =>
+      writeInOrg(orgId, statement, values, await enter(orgId)),
   }
 }

@@ -94,9 +94,12 @@ join patchbay.org_integrations as i on i.org_id = t.org_id and i.id = t.integrat
 where t.org_id = $1 and t.is_enabled and i.is_enabled and i.deleted_at is null`
 
 /** What could be meant by a name: one row or two. */
-const NAMED = `${RUNNABLE} and (t.wire_name = $2 or lower(t.name) = $3)`
+const NAMED = {
+  name: 'tool_named',
+  text: `${RUNNABLE} and (t.wire_name = $2 or lower(t.name) = $3)`,
+}
 
-const BY_ID = `${RUNNABLE} and t.id = $2`
+const BY_ID = { name: 'tool_by_id', text: `${RUNNABLE} and t.id = $2` }
 
 type NamedRow = Pick<typeof orgIntegrations.$inferSelect, 'config'> &
   Pick<

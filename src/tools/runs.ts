@@ -67,12 +67,15 @@ export class RunTakenError extends Error {
   override readonly name = 'RunTakenError'
 }
 
-const BEGIN = `
+const BEGIN = {
+  name: 'begin_run',
+  text: `
 insert into patchbay.tool_runs
   (id, org_id, tool, tool_id, integration_id, host, conversation_id, user_id, source, arguments, approval_id, outcome, due_at)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'running', now() + make_interval(secs => $12))
 on conflict do nothing
-returning id`
+returning id`,
+}
 
 /** How long a run may take. */
 export function startSeconds(config: Pick<HttpConfig, 'timeoutMs'> | null): number {
