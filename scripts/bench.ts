@@ -36,10 +36,10 @@ import { IN_FLIGHT, type OpenStage, openStage } from './bench/stage.ts'
  *
  *   --quick          one to three minutes, for a look: judges nothing, and fails only where something is wrong
  *   --only A,B       these parts alone
- *   --repeat R       rounds; medians (3; quick: 1)
+ *   --repeat R       rounds, with most measured in two turns each; the middle of them (4; quick: 1)
  *   --json FILE      { machine, results: [{ name, value, unit, goal, met }], facts: [{ name, value, unit }] }
  *   --compare FILE   an earlier --json: fails where a ratio is further off than --tolerance P (10) percent
- *   --deliveries N   of a measurement (about three seconds of them, 10000 to 40000; quick: 3000)
+ *   --deliveries N   of a measurement (a second of them, 10000 to 40000; quick: 3000)
  *   --warm-up N      before each, and before each raw ceiling (a fifth of that; quick: 1000)
  *   --lanes 1,20     of the part `lanes` (1,20,2000,20000; quick: 1,20)
  *   --walls          what guard, row-level security and encryption cost together: `lanes` also without them
@@ -79,10 +79,13 @@ async function main(options: Options, signal: AbortSignal): Promise<boolean> {
   const { size } = open.stage
   console.log(
     `${machine}; database, workers and receiver share it\n` +
-      `${size.deliveries} deliveries of ${BODY_BYTES} bytes a measurement, ${IN_FLIGHT} in flight, warmed up by ${size.warmUp}, medians of ${repeat}${isQuick ? '; a quick look, which judges nothing' : ''}\n`,
+      `${size.deliveries} deliveries of ${BODY_BYTES} bytes a measurement, ${IN_FLIGHT} in flight, warmed up by ${size.warmUp}, ${repeat} rounds${isQuick ? '; a quick look, which judges nothing' : ''}\n`,
   )
   const { results, loads, broken } = await runParts(parts, open, repeat, say)
-  const lines = sumUp([...results, ...memoryResult(open.peakMemory())])
+  const lines = [
+    ...parts.flatMap((part) => conclude(part, sumUp(results.get(part) ?? []))),
+    ...sumUp(memoryResult(open.peakMemory())),
+  ]
   const facts = sumUpFacts(open.facts)
   console.log(`\n${formatLines(lines)}`)
   if (facts.length > 0) console.log(`\n${formatFacts(facts)}`)
@@ -127,16 +130,17 @@ async function runParts(
   repeat: number,
   say: (line: string) => void,
 ) {
-  const results: Result[] = []
+  const results = new Map<Part, Result[]>(parts.map((part) => [part, []]))
   const loads: number[] = []
   const broken: string[] = []
   for (let round = 1; round <= repeat; round += 1) {
     for (const part of parts) {
       if ((part.isOnce && round > 1) || broken.includes(part.name)) continue
-      loads.push(await measureLoad())
+      // A quick look judges nothing.
+      if (!stage.isQuick) loads.push(await measureLoad())
       say(`${part.name}, round ${round} of ${part.isOnce ? 1 : repeat}`)
       try {
-        results.push(...(await part.measure(stage)))
+        results.get(part)?.push(...(await part.measure(stage)))
       } catch (error) {
         stage.signal.throwIfAborted()
         console.error(error)
@@ -145,6 +149,10 @@ async function runParts(
     }
   }
   return { results, loads, broken }
+}
+
+function conclude(part: Part, lines: readonly Line[]): Line[] {
+  return [...lines, ...sumUp(part.conclude?.(lines) ?? [])]
 }
 
 function memoryResult(peak: number | null): Result[] {

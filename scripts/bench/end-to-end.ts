@@ -39,15 +39,29 @@ export interface Measured {
   readonly marks: { readonly before: Mark; readonly emitted: Mark; readonly end: Mark }
 }
 
+/** A database and its workers, with nothing to do until they are measured. */
+export interface Side extends AsyncDisposable {
+  /** Once, before it is measured. */
+  readonly warmUp: () => Promise<void>
+  readonly measure: () => Promise<Measured>
+}
+
+/** Measured once. */
+export async function measureEndToEnd(stage: Stage, run: Run): Promise<Measured> {
+  await using side = await openSide(stage, run)
+  await side.warmUp()
+  return await side.measure()
+}
+
 /**
  * From committed events to recorded outcomes, with the product's own workers in processes of their own and warm: one transaction
  * emits everything; the clock starts when its commit has returned and stops when nothing is owed any more. What an emit costs
- * is not in it.
+ * is not in it. Returns while the processes start.
  */
-export async function measureEndToEnd(stage: Stage, run: Run): Promise<Measured> {
+export async function openSide(stage: Stage, run: Run): Promise<Side> {
   const { database, events, warmUp, to, fanOut = 1 } = run
   const { signal } = stage
-  await using stack = new AsyncDisposableStack()
+  await using opening = new AsyncDisposableStack()
   // The looks at the queue are to cost an index entry, not a scan of the rows that are gone.
   const pool = openPool({
     url: database.adminUrl,
@@ -56,14 +70,12 @@ export async function measureEndToEnd(stage: Stage, run: Run): Promise<Measured>
     settings: ['enable_seqscan=off'],
     onError: () => undefined,
   })
-  stack.defer(() => pool.end())
+  opening.defer(() => pool.end())
   const control = makeControl(stage.receiverUrl)
-  await control.trust(database.secrets)
   await asAdmin(database.adminUrl, 'checkpoint')
   const workers = Array.from({ length: run.workers ?? 1 }, () =>
-    stack.use(run.baseline?.start() ?? startWorker(stage, database, run)),
+    opening.use(run.baseline?.start() ?? startWorker(stage, database, run)),
   )
-  if (run.baseline !== undefined) await Promise.all(workers.map(({ message }) => message))
   const waitedFor = run.owedToPath === undefined ? null : await findLanes(pool, run.owedToPath)
   const isOwed = makeIsOwed(pool, run.baseline?.isOwed ?? owedTo(waitedFor))
   const describe = () => describeBacklog(pool)
@@ -71,30 +83,43 @@ export async function measureEndToEnd(stage: Stage, run: Run): Promise<Measured>
     untilNothingIsOwed({ control, workers, isOwed, describe, signal }, expected)
   const mark = () =>
     takeMark(pool, { workers: workers.map(({ pid }) => pid), receiver: stage.receiverPid })
-
-  await control.reset()
-  await emitAtOnce(pool, warmUp, to)
-  await finish(warmUp * fanOut)
-  await control.reset()
-  const since = await now(pool)
-  const before = await mark()
-  await emitAtOnce(pool, events, to)
-  // As a host does after its commit.
-  await pool.query('select patchbay.wake()')
-  const startedAt = performance.now()
-  const emitted = await mark()
-  await run.look?.(pool)
-  const deliveries = events * fanOut
-  await finish(deliveries)
-  const seconds = (performance.now() - startedAt) / 1000
-  await run.look?.(pool)
-  return {
-    deliveries,
-    perSecond: deliveries / seconds,
-    recorded: await countDelivered(pool, since),
-    counts: await control.counts(),
-    marks: { before, emitted, end: await mark() },
+  // Another side's lanes have the same paths, and other secrets.
+  const expectOurs = async () => {
+    await control.trust(database.secrets)
+    await control.reset()
   }
+
+  const sendFirst = async (): Promise<void> => {
+    if (run.baseline !== undefined) await Promise.all(workers.map(({ message }) => message))
+    await expectOurs()
+    await emitAtOnce(pool, warmUp, to)
+    await finish(warmUp * fanOut)
+  }
+
+  const measure = async (): Promise<Measured> => {
+    await expectOurs()
+    const since = await now(pool)
+    const before = await mark()
+    await emitAtOnce(pool, events, to)
+    // As a host does after its commit.
+    await pool.query('select patchbay.wake()')
+    const startedAt = performance.now()
+    const emitted = await mark()
+    await run.look?.(pool)
+    const deliveries = events * fanOut
+    await finish(deliveries)
+    const seconds = (performance.now() - startedAt) / 1000
+    await run.look?.(pool)
+    return {
+      deliveries,
+      perSecond: deliveries / seconds,
+      recorded: await countDelivered(pool, since),
+      counts: await control.counts(),
+      marks: { before, emitted, end: await mark() },
+    }
+  }
+  const owned = opening.move()
+  return { warmUp: sendFirst, measure, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
 
 async function findLanes(pool: pg.Pool, path: string): Promise<string[]> {

@@ -31,6 +31,12 @@ export interface Size {
   readonly warmUp: number
 }
 
+/** What this machine signs and sends with no database at all. */
+export interface Raw extends AsyncDisposable {
+  /** Requests a second. */
+  readonly measure: () => Promise<number>
+}
+
 /** What every part of the bench stands on. */
 export interface Stage {
   /** Of the run's own Postgres, as its superuser. */
@@ -47,8 +53,7 @@ export interface Stage {
   readonly templates: Templates
   /** A name for a database or a file that nobody else has. */
   readonly newName: (of: string) => string
-  /** Requests a second that this machine signs and sends with no database at all, measured now. */
-  readonly measureRaw: () => Promise<number>
+  readonly openRaw: () => Promise<Raw>
   /** Tells the stage how much memory a worker took at its highest, in MB. */
   readonly noteMemory: (mb: number) => void
   readonly noteFact: (fact: Fact) => void
@@ -57,10 +62,15 @@ export interface Stage {
   readonly signal: AbortSignal
 }
 
-/** Measures some lines of the table. Makes its own databases and processes, and ends them before it returns. */
+/**
+ * Measures some lines of the table, some of them several times. Makes its own databases and processes, and ends them before it
+ * returns.
+ */
 export interface Part {
   readonly name: string
   /** Not repeated: its ratios are medians within one go, or it counts what hardly varies. */
   readonly isOnce: boolean
   readonly measure: (stage: Stage) => Promise<Result[]>
+  /** What follows from its lines over all rounds. */
+  readonly conclude?: (lines: readonly Result[]) => Result[]
 }

@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process'
+import { fork, type Serializable } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -20,6 +20,8 @@ export interface Child<Message> extends AsyncDisposable {
   readonly pid: number
   /** Its first message. Rejects when it ends without one. */
   readonly message: Promise<Message>
+  /** Sends a message, and has the next one that comes back. Rejects when it ends instead. */
+  readonly ask: (message: Serializable) => Promise<Message>
   /** Throws, with the end of its log, when it has ended. */
   readonly assertRunning: () => void
 }
@@ -42,15 +44,22 @@ export function startChild<Message>(start: Start): Child<Message> {
     // It did not start, or was ended by the signal; an exit may follow.
     child.on('error', (error) => done(`${start.script}: ${error.message}`))
   }).then((what) => (end = what))
-  const message = new Promise<Message>((done, fail) => {
-    child.once('message', (first) => done(first as Message))
-    exited.then((what) => fail(new Error(what))).catch(fail)
-  })
+  const next = () =>
+    new Promise<Message>((done, fail) => {
+      child.once('message', (message) => done(message as Message))
+      exited.then((what) => fail(new Error(what))).catch(fail)
+    })
+  const message = next()
   message.catch(() => undefined)
   return {
     // There is none where it did not start; then `message` and `assertRunning` say why.
     pid: child.pid ?? 0,
     message,
+    ask: (question) => {
+      const answer = next()
+      child.send(question)
+      return answer
+    },
     assertRunning: () => {
       if (end !== null) throw new Error(`${end}\n${lastLines(start.logFile)}`)
     },

@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto'
+import { on } from 'node:events'
 import { makeSign } from '../../src/security/signature.ts'
 import { laneType, SAMPLE_BODY } from './body.ts'
 import { openClient } from './client.ts'
 
 /**
  * The raw ceiling, a process of its own: signs and POSTs the same bytes through the same client, and nothing else. Arguments:
- * URL, signing secret, requests, in flight, warm-up requests. Reports seconds to the parent.
+ * URL, signing secret, in flight. Each message of the parent is a count of requests; the answer is how many seconds they took.
  */
-const [url = '', secret = '', requests, inFlight, warmUp] = process.argv.slice(2)
+const [url = '', secret = '', inFlight] = process.argv.slice(2)
 
 await using client = openClient()
 const target = client.targetOf(url)
@@ -26,8 +27,8 @@ async function sendMany(count: number): Promise<void> {
   await Promise.all(Array.from({ length: Number(inFlight) }, sendInTurn))
 }
 
-await sendMany(Number(warmUp))
-const startedAt = performance.now()
-await sendMany(Number(requests))
-process.send?.({ seconds: (performance.now() - startedAt) / 1000 })
-process.disconnect?.()
+for await (const [requests] of on(process, 'message', { close: ['disconnect'] })) {
+  const startedAt = performance.now()
+  await sendMany(Number(requests))
+  process.send?.({ seconds: (performance.now() - startedAt) / 1000 })
+}

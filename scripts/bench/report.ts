@@ -3,7 +3,7 @@ import type { Fact, Result } from './part.ts'
 
 /** Others' work on the machine, as a share of its cores, and drift of the ceiling, above which no ratio means much. */
 const QUIET_LOAD = 0.1
-const STEADY_SPREAD = 1.25
+const STEADY_SPREAD = 1.5
 
 /** A line of the table over all rounds. */
 export interface Line extends Result {
@@ -19,12 +19,12 @@ export interface Report {
 export const isCountOfWrongs = (result: Pick<Result, 'goal' | 'bound'>) =>
   result.bound === 'at most' && result.goal === 0
 
-/** The results of all rounds, by name: medians, with the detail of the round that is nearest. What must never happen is summed. */
+/** The results of all rounds, by name: the middle, with the detail of what is nearest. What must never happen is summed. */
 export function sumUp(results: readonly Result[]): Line[] {
   return [...Map.groupBy(results, (result) => result.name).values()].flatMap((rounds) => {
     const values = rounds.map((round) => round.value)
     const isSum = rounds.some(isCountOfWrongs)
-    const value = isSum ? values.reduce((sum, each) => sum + each, 0) : median(values)
+    const value = isSum ? values.reduce((sum, each) => sum + each, 0) : middle(values)
     const [nearest] = rounds.toSorted(
       (a, b) => Math.abs(a.value - value) - Math.abs(b.value - value),
     )
@@ -34,13 +34,13 @@ export function sumUp(results: readonly Result[]): Line[] {
   })
 }
 
-/** The medians of all rounds, by name. */
+/** The middle of all rounds, by name. */
 export function sumUpFacts(facts: readonly Fact[]): Fact[] {
   return [...Map.groupBy(facts, (fact) => fact.name).values()].flatMap((rounds) => {
     const [first] = rounds
     return first === undefined
       ? []
-      : [{ ...first, value: median(rounds.map((round) => round.value)) }]
+      : [{ ...first, value: middle(rounds.map((round) => round.value)) }]
   })
 }
 
@@ -116,9 +116,10 @@ export function doubtsOf(loads: readonly number[], raws: readonly number[]): str
   return doubts
 }
 
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  const upper = sorted[Math.floor(sorted.length / 2)] ?? 0
-  const lower = sorted[Math.floor((sorted.length - 1) / 2)] ?? 0
-  return (lower + upper) / 2
+/** The mean of the middle half, of three or more without the least and the most at least; NaN of nothing. */
+export function middle(values: readonly number[]): number {
+  const { length } = values
+  const cut = length < 3 ? 0 : Math.max(1, Math.floor(length / 4))
+  const kept = values.toSorted((a, b) => a - b).slice(cut, length - cut)
+  return kept.reduce((sum, value) => sum + value, 0) / kept.length
 }

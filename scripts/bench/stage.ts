@@ -7,14 +7,11 @@ import { newSigningSecret } from '../../src/security/signature.ts'
 import { makeControl } from './control.ts'
 import { makeTemplates } from './databases.ts'
 import type { Options } from './options.ts'
-import type { Fact, Size, Stage } from './part.ts'
+import type { Fact, Raw, Size, Stage } from './part.ts'
 import { startChild } from './processes.ts'
 
-/** Of the deliveries of a measurement: it is measured before and after each. */
-const RAW_SHARE = 1 / 2
-
-/** Seconds that a measurement is to take about, at the half of the raw ceiling that the product comes to. */
-const MEASURED_S = 2.7
+/** Seconds that a measurement is to take about, at the half of the raw ceiling that the product comes to. There are many, in turns. */
+const MEASURED_S = 1.2
 const LEAST_DELIVERIES = 10_000
 const MOST_DELIVERIES = 40_000
 const WARM_UP_SHARE = 1 / 5
@@ -46,9 +43,10 @@ export async function openStage(options: StageOptions): Promise<OpenStage> {
     startChild<{ port: number }>({ script: 'scripts/bench/receiver.ts', signal }),
   )
   const receiverUrl = `http://127.0.0.1:${(await receiver.message).port}`
-  const size = await sizeFor(options.size, () =>
-    measureRaw(receiverUrl, FIRST_LOOK.deliveries, FIRST_LOOK.warmUp, signal),
-  )
+  const size = await sizeFor(options.size, async () => {
+    await using raw = await openRaw(receiverUrl, FIRST_LOOK, signal)
+    return await raw.measure()
+  })
   const raws: number[] = []
   const memory: number[] = []
   const facts: Fact[] = []
@@ -66,11 +64,16 @@ export async function openStage(options: StageOptions): Promise<OpenStage> {
     dir,
     templates: makeTemplates(server.url, newName),
     newName,
-    measureRaw: async () => {
-      const requests = Math.ceil(size.deliveries * RAW_SHARE)
-      const perSecond = await measureRaw(receiverUrl, requests, size.warmUp, signal)
-      raws.push(perSecond)
-      return perSecond
+    openRaw: async () => {
+      const raw = await openRaw(receiverUrl, size, signal)
+      return {
+        ...raw,
+        measure: async () => {
+          const perSecond = await raw.measure()
+          raws.push(perSecond)
+          return perSecond
+        },
+      }
     },
     noteMemory: (mb) => memory.push(mb),
     noteFact: (fact) => facts.push(fact),
@@ -95,21 +98,27 @@ async function sizeFor(wanted: Options['size'], look: () => Promise<number>): Pr
   return { deliveries, warmUp: wanted.warmUp ?? Math.ceil(deliveries * WARM_UP_SHARE) }
 }
 
-/** Requests a second, signed and sent by a process that does nothing else. */
-async function measureRaw(
+/** Warm, in a process that does nothing else. */
+async function openRaw(
   receiverUrl: string,
-  requests: number,
-  warmUp: number,
+  { deliveries, warmUp }: Size,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<Raw> {
   const control = makeControl(receiverUrl)
   const secret = newSigningSecret()
-  await control.trust({ '/raw': secret })
-  await control.reset()
-  await using child = startChild<{ seconds: number }>({
+  const child = startChild<{ seconds: number }>({
     script: 'scripts/bench/raw.ts',
-    args: [`${receiverUrl}/raw`, secret, String(requests), String(IN_FLIGHT), String(warmUp)],
+    args: [`${receiverUrl}/raw`, secret, String(IN_FLIGHT)],
     signal,
   })
-  return requests / (await child.message).seconds
+  const send = async (requests: number) => {
+    await control.trust({ '/raw': secret })
+    await control.reset()
+    return requests / (await child.ask(requests)).seconds
+  }
+  await send(warmUp)
+  return {
+    measure: () => send(deliveries),
+    [Symbol.asyncDispose]: () => child[Symbol.asyncDispose](),
+  }
 }

@@ -1,10 +1,10 @@
 import { EVENT_DATA } from '../body.ts'
 import { asAdmin, type Database, type Urls } from '../databases.ts'
 import { toLanes } from '../emit.ts'
-import { measureEndToEnd } from '../end-to-end.ts'
 import { copyLanes, subscribeLanes } from '../lanes.ts'
 import type { Part, Stage } from '../part.ts'
 import { atLeast, quotientOf, wrongs } from '../results.ts'
+import { measureSides } from '../turns.ts'
 
 const GOAL = 0.85
 const LANES = 20
@@ -12,8 +12,6 @@ const LANES = 20
 const OTHERS = { full: { lanes: 1000, events: 1000 }, quick: { lanes: 200, events: 250 } }
 const OTHER_ORG = 'failing'
 const OTHER_TYPE = 'bench.failing'
-/** Of the deliveries of other parts: there are two measurements a round. */
-const SHARE = 1 / 2
 
 /**
  * The rate of healthy lanes with a million deliveries owed to a thousand lanes of another org, against the rate with none. Their
@@ -26,29 +24,23 @@ export const backlogPart: Part = {
   isOnce: false,
   measure: async (stage) => {
     const others = stage.isQuick ? OTHERS.quick : OTHERS.full
-    const measure = async (isWith: boolean) => {
-      await using database = await (isWith
-        ? copyWithBacklog(stage, others)
-        : copyLanes(stage, LANES))
-      return await measureEndToEnd(stage, {
-        database,
-        events: Math.ceil(stage.size.deliveries * SHARE),
-        warmUp: stage.size.warmUp,
-        to: toLanes(LANES),
-        ...(isWith && { owedToPath: '/lane/' }),
-      })
+    const side = {
+      events: stage.size.deliveries,
+      warmUp: stage.size.warmUp,
+      to: toLanes(LANES),
     }
-    const without = await measure(false)
-    const withBacklog = await measure(true)
-    const { refused } = withBacklog.counts
+    const turns = await measureSides(stage, [
+      { ...side, database: await copyLanes(stage, LANES) },
+      { ...side, database: await copyWithBacklog(stage, others), owedToPath: '/lane/' },
+    ])
+    const refused = turns.reduce((sum, [, { counts }]) => sum + counts.refused, 0)
     stage.say(`${refused} probes went out and failed meanwhile`)
     const owed = (others.lanes * others.events).toLocaleString('en')
     const title = `with ${owed} owed to failing lanes ÷ with none`
-    const quotient = quotientOf(withBacklog.perSecond, without.perSecond)
-    return [
-      atLeast('with_backlog', title, GOAL, quotient),
-      wrongs('backlog', [without, withBacklog]),
-    ]
+    return turns.flatMap(([without, beside]) => [
+      atLeast('with_backlog', title, GOAL, quotientOf(beside.perSecond, without.perSecond)),
+      wrongs('backlog', [without, beside]),
+    ])
   },
 }
 

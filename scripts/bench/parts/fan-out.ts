@@ -1,8 +1,8 @@
 import { toAll, toLanes } from '../emit.ts'
-import { measureEndToEnd } from '../end-to-end.ts'
 import { copyLanes } from '../lanes.ts'
 import type { Part } from '../part.ts'
 import { atLeast, quotientOf, wrongs } from '../results.ts'
+import { measureSides } from '../turns.ts'
 
 const GOAL = 1
 const LANES = 50
@@ -13,19 +13,15 @@ export const fanOutPart: Part = {
   isOnce: false,
   measure: async (stage) => {
     const { deliveries, warmUp } = stage.size
-    const measure = async (fanOut: 1 | typeof LANES) => {
-      await using database = await copyLanes(stage, LANES)
-      return await measureEndToEnd(stage, {
-        database,
-        fanOut,
-        events: Math.ceil(deliveries / fanOut),
-        warmUp: Math.ceil(warmUp / fanOut),
-        to: fanOut === 1 ? toLanes(LANES) : toAll,
-      })
-    }
-    const one = await measure(1)
-    const many = await measure(LANES)
-    return [
+    const side = async (fanOut: 1 | typeof LANES) => ({
+      database: await copyLanes(stage, LANES),
+      fanOut,
+      events: Math.ceil(deliveries / fanOut),
+      warmUp: Math.ceil(warmUp / fanOut),
+      to: fanOut === 1 ? toLanes(LANES) : toAll,
+    })
+    const turns = await measureSides(stage, [await side(1), await side(LANES)])
+    return turns.flatMap(([one, many]) => [
       atLeast(
         'fan_out_50_to_1',
         'fan-out 50 ÷ fan-out 1',
@@ -33,6 +29,6 @@ export const fanOutPart: Part = {
         quotientOf(many.perSecond, one.perSecond),
       ),
       wrongs('fan_out', [one, many]),
-    ]
+    ])
   },
 }

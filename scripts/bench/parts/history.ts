@@ -1,16 +1,14 @@
 import { laneOrg } from '../body.ts'
-import { asAdmin } from '../databases.ts'
+import { asAdmin, type Database } from '../databases.ts'
 import { toLanes } from '../emit.ts'
-import { measureEndToEnd } from '../end-to-end.ts'
 import { copyLanes, subscribeLanes } from '../lanes.ts'
 import type { Part, Stage } from '../part.ts'
 import { atLeast, quotientOf, wrongs } from '../results.ts'
+import { measureSides } from '../turns.ts'
 
 const GOAL = 0.9
 const LANES = 20
 const PAST = { full: 1_000_000, quick: 50_000 }
-/** Of the deliveries of other parts: there are two measurements a round. */
-const SHARE = 1 / 2
 
 /**
  * The rate after a million deliveries, against the rate of a new database. All of them are of today, so that every index that
@@ -21,22 +19,21 @@ export const historyPart: Part = {
   isOnce: false,
   measure: async (stage) => {
     const past = stage.isQuick ? PAST.quick : PAST.full
-    const measure = async (isAfter: boolean) => {
-      await using database = await (isAfter ? copyAfter(stage, past) : copyLanes(stage, LANES))
-      return await measureEndToEnd(stage, {
-        database,
-        events: Math.ceil(stage.size.deliveries * SHARE),
-        warmUp: stage.size.warmUp,
-        to: toLanes(LANES),
-      })
-    }
-    const without = await measure(false)
-    const after = await measure(true)
+    const side = async (database: Promise<Database>) => ({
+      database: await database,
+      events: stage.size.deliveries,
+      warmUp: stage.size.warmUp,
+      to: toLanes(LANES),
+    })
+    const turns = await measureSides(stage, [
+      await side(copyLanes(stage, LANES)),
+      await side(copyAfter(stage, past)),
+    ])
     const title = `after ${past.toLocaleString('en')} deliveries ÷ with none`
-    return [
+    return turns.flatMap(([without, after]) => [
       atLeast('after_history', title, GOAL, quotientOf(after.perSecond, without.perSecond)),
       wrongs('history', [without, after]),
-    ]
+    ])
   },
 }
 

@@ -1,10 +1,12 @@
-import { asAdmin } from '../databases.ts'
+import { asAdmin, type Database } from '../databases.ts'
 import { toLanes } from '../emit.ts'
-import { type Measured, measureEndToEnd } from '../end-to-end.ts'
+import { type Measured, openSide } from '../end-to-end.ts'
 import { copyLanes, subscribeLanes } from '../lanes.ts'
 import type { Options } from '../options.ts'
-import type { Part, Result, Stage } from '../part.ts'
+import type { Part, Raw, Result, Stage } from '../part.ts'
 import { atLeast, quotientOf, wrongs } from '../results.ts'
+import { inTurns, turnsOf } from '../turns.ts'
+import type { WorkerOptions } from '../workers.ts'
 import { noteCosts } from './costs.ts'
 
 const GOAL = 0.5
@@ -18,8 +20,8 @@ const WARM_UP_OF_ONE = 2000
 const COSTS_OF = 20
 
 /**
- * Deliveries a second by count of lanes against the raw ceiling, which is measured before and after each of them. With
- * `DURABLE_LEASES=off` too, and with `walls` also without guard, row-level security and encryption.
+ * Deliveries a second by count of lanes against the raw ceiling, with `DURABLE_LEASES=off` too, and with `walls` also without guard,
+ * row-level security and encryption: all of them warm, and measured in turns.
  */
 export function makeLanesPart({ lanes: counts, walls }: Pick<Options, 'lanes' | 'walls'>): Part {
   return {
@@ -27,77 +29,76 @@ export function makeLanesPart({ lanes: counts, walls }: Pick<Options, 'lanes' | 
     isOnce: false,
     measure: async (stage) => {
       const results: Result[] = []
-      const ratios: number[] = []
-      let raw = await stage.measureRaw()
-      const againstRaw = async (run: () => Promise<Measured>) => {
-        const before = raw
-        const measured = await run()
-        raw = await stage.measureRaw()
-        const quotient = quotientOf(measured.perSecond, (before + raw) / 2)
-        stage.say(`${quotient.detail}: ${quotient.value.toFixed(2)}`)
-        return { measured, ...quotient }
-      }
-      for (const lanes of counts) {
-        const title = `${lanes} ${lanes === 1 ? 'lane' : 'lanes'}`
-        const durable = await againstRaw(() => measureLanes(stage, lanes))
-        const off = await againstRaw(() => measureLanes(stage, lanes, { DURABLE_LEASES: 'off' }))
-        ratios.push(durable.value)
-        if (lanes === COSTS_OF) noteCosts(stage, durable.measured)
-        results.push(
-          atLeast(`ratio_${lanes}_lanes`, `deliveries ÷ raw, ${title}`, GOAL, durable),
-          atLeast(`ratio_off_${lanes}_lanes`, '  with DURABLE_LEASES=off', GOAL_OFF, off),
-          wrongs(`${lanes}_lanes`, [durable.measured, off.measured]),
-        )
-        if (!walls) continue
-        const bare = await againstRaw(() => measureBare(stage, lanes))
-        const kept = quotientOf(durable.measured.perSecond, bare.measured.perSecond)
-        const without = '  ÷ the same without guard, row security, encryption'
-        results.push(atLeast(`walls_${lanes}_lanes`, without, WALLS_GOAL, kept))
-      }
-      if (ratios.length === 1) return results
-      const [worst, best] = [Math.min(...ratios), Math.max(...ratios)]
-      const detail = `${worst.toFixed(2)} of ${best.toFixed(2)}`
-      const even = { value: worst / best, detail }
-      return [
-        ...results,
-        atLeast('lanes_worst_to_best', 'worst ÷ best of these lane counts', EVEN_GOAL, even),
-      ]
+      await using raw = await stage.openRaw()
+      for (const lanes of counts) results.push(...(await measureLanes(stage, raw, lanes, walls)))
+      return results
+    },
+    conclude: (lines) => {
+      const ratios = lines.filter(({ name }) => /^ratio_\d+_lanes$/.test(name))
+      if (ratios.length < 2) return []
+      const values = ratios.map(({ value }) => value)
+      const [worst, best] = [Math.min(...values), Math.max(...values)]
+      const even = { value: worst / best, detail: `${worst.toFixed(2)} of ${best.toFixed(2)}` }
+      return [atLeast('lanes_worst_to_best', 'worst ÷ best of these lane counts', EVEN_GOAL, even)]
     },
   }
 }
 
 async function measureLanes(
   stage: Stage,
+  raw: Raw,
   lanes: number,
-  env: Readonly<Record<string, string>> = {},
-): Promise<Measured> {
-  await using database = await copyLanes(stage, lanes)
-  return await measureEndToEnd(stage, {
-    database,
-    env,
-    to: toLanes(lanes),
-    ...eventsOf(stage, lanes),
+  walls: boolean,
+): Promise<Result[]> {
+  await using stack = new AsyncDisposableStack()
+  const open = async (making: Promise<Database>, options: WorkerOptions) => {
+    const database = stack.use(await making)
+    const run = { ...options, database, to: toLanes(lanes), ...eventsOf(stage, lanes) }
+    return stack.use(await openSide(stage, run))
+  }
+  const durable = await open(copyLanes(stage, lanes), {})
+  const off = await open(copyLanes(stage, lanes), { env: { DURABLE_LEASES: 'off' } })
+  const bare = walls ? await open(copyBare(stage, lanes), { isBare: true }) : null
+  for (const side of [durable, off, bare]) await side?.warmUp()
+  const title = `${lanes} ${lanes === 1 ? 'lane' : 'lanes'}`
+  const own = bare === null ? [] : [bare.measure]
+  const sides = [raw.measure, durable.measure, off.measure, ...own] as const
+  const turns = await inTurns(turnsOf(stage), sides)
+  return turns.flatMap(([ceiling, own, ownOff, without]) => {
+    const quotient = quotientOf(own.perSecond, ceiling)
+    const quotientOff = quotientOf(ownOff.perSecond, ceiling)
+    stage.say(
+      `${title}: ${quotient.detail}: ${quotient.value.toFixed(2)}, off ${quotientOff.value.toFixed(2)}`,
+    )
+    if (lanes === COSTS_OF) noteCosts(stage, own)
+    return [
+      atLeast(`ratio_${lanes}_lanes`, `deliveries ÷ raw, ${title}`, GOAL, quotient),
+      atLeast(`ratio_off_${lanes}_lanes`, '  with DURABLE_LEASES=off', GOAL_OFF, quotientOff),
+      wrongs(`${lanes}_lanes`, [own, ownOff]),
+      ...(without === undefined ? [] : [wallsOf(lanes, own, without)]),
+    ]
   })
 }
 
+function wallsOf(lanes: number, own: Measured, without: Measured): Result {
+  const title = '  ÷ the same without guard, row security, encryption'
+  const kept = quotientOf(own.perSecond, without.perSecond)
+  return atLeast(`walls_${lanes}_lanes`, title, WALLS_GOAL, kept)
+}
+
 /** Without the walls: no guard, no row-level security, no encryption. To see what they cost. */
-async function measureBare(stage: Stage, lanes: number): Promise<Measured> {
-  await using database = await stage.templates.copy(
-    `${lanes} lanes, bare`,
-    async ({ url }, masterKey) => {
-      const secrets = await subscribeLanes({
-        url,
-        masterKey,
-        lanes,
-        base: stage.receiverUrl,
-        isBare: true,
-      })
-      await asAdmin(url, OPEN_TABLES)
-      return secrets
-    },
-  )
-  const run = { database, isBare: true, to: toLanes(lanes), ...eventsOf(stage, lanes) }
-  return await measureEndToEnd(stage, run)
+function copyBare(stage: Stage, lanes: number): Promise<Database> {
+  return stage.templates.copy(`${lanes} lanes, bare`, async ({ url }, masterKey) => {
+    const secrets = await subscribeLanes({
+      url,
+      masterKey,
+      lanes,
+      base: stage.receiverUrl,
+      isBare: true,
+    })
+    await asAdmin(url, OPEN_TABLES)
+    return secrets
+  })
 }
 
 /** Each lane gets one, and one before, or more. */

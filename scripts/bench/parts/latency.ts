@@ -2,6 +2,7 @@ import type { Times } from '../children/host.ts'
 import { openHost } from '../host.ts'
 import type { Part, Result, Stage } from '../part.ts'
 import { median, quantile } from '../quantile.ts'
+import { middle } from '../report.ts'
 import { startProduct } from '../workers.ts'
 
 const PER_SECOND = 200
@@ -17,7 +18,7 @@ export const latencyPart: Part = {
   measure: async (stage: Stage): Promise<Result[]> => {
     const { turns, seconds, singles } = stage.isQuick
       ? { turns: 1, seconds: 1, singles: 5 }
-      : { turns: 5, seconds: 4, singles: 20 }
+      : { turns: 8, seconds: 3, singles: 20 }
     await using stack = new AsyncDisposableStack()
     const host = await openHost(stage, stack, 'latency')
     stack.use(await startProduct('worker', stage, host.database))
@@ -41,7 +42,7 @@ export const latencyPart: Part = {
         return {
           name: `latency_${name}_to_control`,
           title: `commit → received at ${PER_SECOND} events/s, ${name} ÷ control's`,
-          value: median(
+          value: middle(
             pairs.map(
               ({ own, control }) => quantile(own.fromCommit, at) / quantile(control.fromCommit, at),
             ),

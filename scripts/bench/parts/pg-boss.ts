@@ -1,16 +1,15 @@
 import { toLanes } from '../emit.ts'
-import { type Measured, measureEndToEnd } from '../end-to-end.ts'
+import type { Measured } from '../end-to-end.ts'
 import { copyLanes } from '../lanes.ts'
 import type { Part } from '../part.ts'
 import { startChild } from '../processes.ts'
 import { atLeast, quotientOf, wrongs } from '../results.ts'
+import { measureSides } from '../turns.ts'
 import { noteBaselineCosts } from './costs.ts'
 
 const GOAL = 2
 const BATCHED_GOAL = 1
 const LANES = 20
-/** Of the deliveries of other parts: there are two measurements a round. */
-const SHARE = 1 / 2
 
 const IS_OWED = `
 select exists (select from patchbay.outbox_pending)
@@ -25,35 +24,36 @@ export const pgBossPart: Part = {
   name: 'pg_boss',
   isOnce: false,
   measure: async (stage) => {
-    const measure = async (baseline: 'single' | 'batched' | null) => {
-      await using database = await copyLanes(stage, LANES)
+    const side = async (baseline: 'single' | 'batched' | null) => {
+      const database = await copyLanes(stage, LANES)
       const { url, secrets } = database
       const BATCHED = baseline === 'batched' ? 'on' : 'off'
       const env = { DATABASE_URL: url, SECRETS: JSON.stringify(secrets), BATCHED }
       const script = 'scripts/bench/pg-boss-worker.ts'
       const start = () => startChild<string>({ script, env, signal: stage.signal })
-      return await measureEndToEnd(stage, {
+      return {
         database,
-        events: Math.ceil(stage.size.deliveries * SHARE),
+        events: stage.size.deliveries,
         warmUp: stage.size.warmUp,
         to: toLanes(LANES),
         ...(baseline !== null && { baseline: { start, isOwed: { text: IS_OWED } } }),
-      })
+      }
     }
-    const single = await measure('single')
-    const ours = await measure(null)
-    const batched = await measure('batched')
-    noteBaselineCosts(stage, batched)
-    const against = ({ perSecond }: Measured) => quotientOf(ours.perSecond, perSecond)
-    return [
-      atLeast('against_pg_boss', 'deliveries ÷ a pg-boss job for each', GOAL, against(single)),
-      atLeast(
-        'against_pg_boss_batched',
-        '  read and logged in batches',
-        BATCHED_GOAL,
-        against(batched),
-      ),
-      wrongs('pg_boss', [single, ours, batched]),
-    ]
+    const turns = await measureSides(stage, [
+      await side('single'),
+      await side(null),
+      await side('batched'),
+    ])
+    return turns.flatMap(([single, ours, batched]) => {
+      noteBaselineCosts(stage, batched)
+      const against = ({ perSecond }: Measured) => quotientOf(ours.perSecond, perSecond)
+      const title = 'deliveries ÷ a pg-boss job for each'
+      const batchedTitle = '  read and logged in batches'
+      return [
+        atLeast('against_pg_boss', title, GOAL, against(single)),
+        atLeast('against_pg_boss_batched', batchedTitle, BATCHED_GOAL, against(batched)),
+        wrongs('pg_boss', [single, ours, batched]),
+      ]
+    })
   },
 }

@@ -1,8 +1,8 @@
 import { toLanes } from '../emit.ts'
-import { measureEndToEnd } from '../end-to-end.ts'
 import { copyLanes } from '../lanes.ts'
 import type { Part } from '../part.ts'
 import { atLeast, quotientOf, wrongs } from '../results.ts'
+import { measureSides } from '../turns.ts'
 
 const GOAL = 1.8
 const LANES = 20
@@ -17,22 +17,18 @@ export const twoWorkersPart: Part = {
   name: 'two_workers',
   isOnce: false,
   measure: async (stage) => {
-    const measure = async (workers: number) => {
-      await using database = await copyLanes(stage, LANES, '/slow/50')
-      return await measureEndToEnd(stage, {
-        database,
-        workers,
-        events: stage.isQuick ? DELIVERIES.quick : DELIVERIES.full,
-        warmUp: stage.size.warmUp,
-        to: toLanes(LANES),
-      })
-    }
-    const one = await measure(1)
-    const two = await measure(2)
+    const side = async (workers: number) => ({
+      database: await copyLanes(stage, LANES, '/slow/50'),
+      workers,
+      events: stage.isQuick ? DELIVERIES.quick : DELIVERIES.full,
+      warmUp: stage.size.warmUp,
+      to: toLanes(LANES),
+    })
+    const turns = await measureSides(stage, [await side(1), await side(2)])
     const title = 'two workers ÷ one, answers after 50 ms'
-    return [
+    return turns.flatMap(([one, two]) => [
       atLeast('two_workers', title, GOAL, quotientOf(two.perSecond, one.perSecond)),
       wrongs('two_workers', [one, two]),
-    ]
+    ])
   },
 }
