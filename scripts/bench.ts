@@ -36,11 +36,11 @@ import { IN_FLIGHT, type OpenStage, openStage } from './bench/stage.ts'
  *
  *   --quick          one to three minutes, for a look: judges nothing, and fails only where something is wrong
  *   --only A,B       these parts alone
- *   --repeat R       rounds, with most measured in two turns each; the middle of them (4; quick: 1)
+ *   --repeat R       rounds, with most measured in two turns each; the middle of them (3; quick: 1)
  *   --json FILE      { machine, results: [{ name, value, unit, goal, met }], facts: [{ name, value, unit }] }
  *   --compare FILE   an earlier --json: fails where a ratio is further off than --tolerance P (10) percent
  *   --deliveries N   of a measurement (a second of them, 10000 to 40000; quick: 3000)
- *   --warm-up N      before each, and before each raw ceiling (a fifth of that; quick: 1000)
+ *   --warm-up N      before each, and before each raw ceiling (as many; quick: 1000)
  *   --lanes 1,20     of the part `lanes` (1,20,2000,20000; quick: 1,20)
  *   --walls          what guard, row-level security and encryption cost together: `lanes` also without them
  *

@@ -21,7 +21,7 @@ const FULL = {
   deliveries: undefined,
   lanes: '1,20,2000,20000',
   'warm-up': undefined,
-  repeat: '4',
+  repeat: '3',
 }
 const QUICK = { deliveries: '3000', lanes: '1,20', 'warm-up': '1000', repeat: '1' }
 

@@ -14,7 +14,8 @@ import { startChild } from './processes.ts'
 const MEASURED_S = 1.2
 const LEAST_DELIVERIES = 10_000
 const MOST_DELIVERIES = 40_000
-const WARM_UP_SHARE = 1 / 5
+/** As many before: a process is compiled further for ten thousands of deliveries. */
+const WARM_UP_SHARE = 1
 /** For a first look at the machine. */
 const FIRST_LOOK: Size = { deliveries: 6000, warmUp: 3000 }
 
