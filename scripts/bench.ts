@@ -32,7 +32,7 @@ import { IN_FLIGHT, type OpenStage, openStage } from './bench/stage.ts'
 
 /**
  * `npm run bench`: how near the product comes to what this machine can send with no database at all, and whether it stays so.
- * Every ratio is within one round of one run: both sides share the machine, the receiver, the client and the bytes.
+ * Every ratio is of what was measured side by side, in turns: both sides share the machine, the receiver, the client and the bytes.
  *
  *   --quick          one to three minutes, for a look: judges nothing, and fails only where something is wrong
  *   --only A,B       these parts alone
@@ -40,7 +40,7 @@ import { IN_FLIGHT, type OpenStage, openStage } from './bench/stage.ts'
  *   --json FILE      { machine, results: [{ name, value, unit, goal, met }], facts: [{ name, value, unit }] }
  *   --compare FILE   an earlier --json: fails where a ratio is further off than --tolerance P (10) percent
  *   --deliveries N   of a measurement (a second of them, 10000 to 40000; quick: 3000)
- *   --warm-up N      before each, and before each raw ceiling (as many; quick: 1000)
+ *   --warm-up N      of each process, before its first measurement (as many; quick: 1000)
  *   --lanes 1,20     of the part `lanes` (1,20,2000,20000; quick: 1,20)
  *   --walls          what guard, row-level security and encryption cost together: `lanes` also without them
  *

@@ -3,7 +3,7 @@ import { eventBody } from '../../src/core/event.ts'
 /** Of the body that is sent, about: ids and types differ by a few bytes. */
 export const BODY_BYTES = 1024
 
-/** Far below what an org may have, because each new subscription counts those of its org. */
+/** Far below what one org may have by default. */
 export const LANES_PER_ORG = 1000
 
 /** What every lane wants, beside its own type. */

@@ -83,7 +83,8 @@ with p as (
   insert into patchbay.integration_providers (key, name, description, manifest) values ('generic-webhook', 'Webhook', '', '{}')
   on conflict do nothing
 )
-insert into patchbay.orgs (id, name) values ($1, $1)`
+insert into patchbay.orgs (id, name) values ($1, $1)
+on conflict do nothing`
 
 const ADD_SUBSCRIPTIONS = `
 with i as (

@@ -10,7 +10,7 @@ export interface Mark {
   readonly tables: number
 }
 
-/** Of this database; what a delivery leaves behind, or passes through. */
+/** Of this database: what a delivery leaves behind, or passes through. Log and processor time are the whole server's, with what idle sides ask. */
 const LOOK = `
 select pg_backend_pid() as backend,
   (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::float8 as wal,

@@ -27,7 +27,7 @@ export interface Fact {
 /** How much a part sends where it sends as much as it can. */
 export interface Size {
   readonly deliveries: number
-  /** Before, until everything is warm. */
+  /** Before: a process is compiled further for ten thousands of deliveries. */
   readonly warmUp: number
 }
 
@@ -68,7 +68,7 @@ export interface Stage {
  */
 export interface Part {
   readonly name: string
-  /** Not repeated: its ratios are medians within one go, or it counts what hardly varies. */
+  /** Not repeated: it measures often enough within one go, or counts what hardly varies. */
   readonly isOnce: boolean
   readonly measure: (stage: Stage) => Promise<Result[]>
   /** What follows from its lines over all rounds. */

@@ -116,7 +116,7 @@ export function doubtsOf(loads: readonly number[], raws: readonly number[]): str
   return doubts
 }
 
-/** The mean of the middle half, of three or more without the least and the most at least; NaN of nothing. */
+/** The mean without the lowest and the highest quarter, rounded down, but one each where there are three; NaN of nothing. */
 export function middle(values: readonly number[]): number {
   const { length } = values
   const cut = length < 3 ? 0 : Math.max(1, Math.floor(length / 4))

@@ -14,8 +14,6 @@ import { startChild } from './processes.ts'
 const MEASURED_S = 1.2
 const LEAST_DELIVERIES = 10_000
 const MOST_DELIVERIES = 40_000
-/** As many before: a process is compiled further for ten thousands of deliveries. */
-const WARM_UP_SHARE = 1
 /** For a first look at the machine. */
 const FIRST_LOOK: Size = { deliveries: 6000, warmUp: 3000 }
 
@@ -89,14 +87,14 @@ export async function openStage(options: StageOptions): Promise<OpenStage> {
   }
 }
 
-/** As many deliveries as take some seconds here, so that a slow machine does not take an hour, nor a fast one half a second. */
+/** As many deliveries as take about a second here, so that a slow machine does not take an hour, nor a fast one half a second. */
 async function sizeFor(wanted: Options['size'], look: () => Promise<number>): Promise<Size> {
   const choose = async () => {
     const thousands = Math.round(((await look()) / 2) * MEASURED_S) / 1000
     return Math.min(MOST_DELIVERIES, Math.max(LEAST_DELIVERIES, Math.round(thousands) * 1000))
   }
   const deliveries = wanted.deliveries ?? (await choose())
-  return { deliveries, warmUp: wanted.warmUp ?? Math.ceil(deliveries * WARM_UP_SHARE) }
+  return { deliveries, warmUp: wanted.warmUp ?? deliveries }
 }
 
 /** Warm, in a process that does nothing else. */
@@ -105,21 +103,22 @@ async function openRaw(
   { deliveries, warmUp }: Size,
   signal: AbortSignal,
 ): Promise<Raw> {
+  await using opening = new AsyncDisposableStack()
   const control = makeControl(receiverUrl)
   const secret = newSigningSecret()
-  const child = startChild<{ seconds: number }>({
-    script: 'scripts/bench/raw.ts',
-    args: [`${receiverUrl}/raw`, secret, String(IN_FLIGHT)],
-    signal,
-  })
+  const child = opening.use(
+    startChild<{ seconds: number }>({
+      script: 'scripts/bench/raw.ts',
+      args: [`${receiverUrl}/raw`, secret, String(IN_FLIGHT)],
+      signal,
+    }),
+  )
   const send = async (requests: number) => {
     await control.trust({ '/raw': secret })
     await control.reset()
     return requests / (await child.ask(requests)).seconds
   }
   await send(warmUp)
-  return {
-    measure: () => send(deliveries),
-    [Symbol.asyncDispose]: () => child[Symbol.asyncDispose](),
-  }
+  const owned = opening.move()
+  return { measure: () => send(deliveries), [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }

@@ -27,19 +27,22 @@ export async function inTurns<Found, Measures extends readonly (() => Promise<Fo
   return all as { [At in keyof Measures]: Awaited<ReturnType<Measures[At]>> }[]
 }
 
-/** Each with its database, which goes with it. All are opened and warm before the first turn; only one of them has anything to do. */
-export async function measureSides<Runs extends readonly Run[]>(
+/** Each with its database, which goes with it. All are open and warm before the first turn; the events of one are sent at a time. */
+export async function measureSides<Makes extends readonly (() => Promise<Run>)[]>(
   stage: Stage,
-  runs: readonly [...Runs],
-): Promise<{ [At in keyof Runs]: Measured }[]> {
+  makes: readonly [...Makes],
+): Promise<{ [At in keyof Makes]: Measured }[]> {
   await using stack = new AsyncDisposableStack()
-  for (const { database } of runs) stack.use(database)
   const sides: Side[] = []
-  for (const run of runs) sides.push(stack.use(await openSide(stage, run)))
+  for (const make of makes) {
+    const run = await make()
+    stack.use(run.database)
+    sides.push(stack.use(await openSide(stage, run)))
+  }
   for (const side of sides) await side.warmUp()
   const turns = await inTurns(
     turnsOf(stage),
     sides.map(({ measure }) => measure),
   )
-  return turns as { [At in keyof Runs]: Measured }[]
+  return turns as { [At in keyof Makes]: Measured }[]
 }

@@ -1,32 +1,35 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { PoolClient } from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { openTestDatabase, type TestDatabase } from '../../test/fixtures/database.ts'
 import { addLane, type TestLane } from '../../test/fixtures/lanes.ts'
-import { makeTidy } from './tidy.ts'
+import { vacuumQueue } from './tidy.ts'
 
 let database: TestDatabase
 let lane: TestLane
-let nowMs = 0
-const warn = vi.fn()
-const tidy = () => makeTidy({ pool: database.pool, log: { warn }, nowMs: () => nowMs })
-
 beforeAll(async () => {
   database = await openTestDatabase()
+  await database.pool.query('alter table patchbay.delivery_queue set (autovacuum_enabled = off)')
 })
 beforeEach(async () => {
   await database.empty()
   lane = await addLane(database.pool, await database.addOrg(), ['chat.*'])
-  warn.mockClear()
 })
 afterAll(() => database[Symbol.asyncDispose]())
 
-/** As many deliveries come and go. */
+/** As many deliveries come and go; the statistics know it. */
 async function turnOver(count: number): Promise<void> {
-  await database.pool.query(
-    `insert into patchbay.delivery_queue (org_id, subscription_id, event_id)
-     select $1, $2, patchbay.new_id() from generate_series(1, $3)`,
-    [lane.orgId, lane.subscriptionId, count],
-  )
-  await database.pool.query('delete from patchbay.delivery_queue')
+  const client = await database.pool.connect()
+  try {
+    await client.query(
+      `insert into patchbay.delivery_queue (org_id, subscription_id, event_id)
+       select $1, $2, patchbay.new_id() from generate_series(1, $3)`,
+      [lane.orgId, lane.subscriptionId, count],
+    )
+    await client.query('delete from patchbay.delivery_queue')
+    await client.query('select pg_stat_force_next_flush()')
+  } finally {
+    client.release()
+  }
 }
 
 /** What a claim goes past to find that there is nothing: pages of the index and of the table. */
@@ -38,99 +41,58 @@ async function pagesOfALook(): Promise<number> {
       `explain (analyze, buffers, format json)
        select q.subscription_id from patchbay.delivery_queue as q where q.ready order by q.subscription_id limit 1`,
     )
-    return rows[0]['QUERY PLAN'][0].Plan['Shared Hit Blocks']
+    const [{ Plan: plan }] = rows[0]['QUERY PLAN']
+    return plan['Shared Hit Blocks'] + plan['Shared Read Blocks']
   } finally {
     await client.query('rollback')
     client.release()
   }
 }
 
-describe(makeTidy, () => {
-  test('takes what is gone out of the way of claims, each 20,000 outcomes', async () => {
+async function beside<Result>(sql: string, work: () => Promise<Result>): Promise<Result> {
+  const other: PoolClient = await database.pool.connect()
+  try {
+    await other.query(sql)
+    return await work()
+  } finally {
+    other.release(true)
+  }
+}
+
+describe(vacuumQueue, () => {
+  test('takes what is gone out of the way of claims', async () => {
     await turnOver(30_000)
-    const { recorded, settled } = tidy()
-    recorded(19_999)
-    await settled()
     expect(await pagesOfALook()).toBeGreaterThan(100)
-    recorded(1)
-    await settled()
+    expect(await vacuumQueue(database.pool)).toBe(0)
     expect(await pagesOfALook()).toBeLessThan(10)
-    expect(warn).not.toHaveBeenCalled()
   })
 
-  test('tells of rows that a snapshot keeps, once a minute', async () => {
-    const reader = await database.pool.connect()
-    try {
-      await reader.query('begin isolation level repeatable read')
-      await reader.query('select count(*) from patchbay.orgs')
-      await turnOver(30_000)
-      const { recorded, settled } = tidy()
-      for (const atMs of [0, 30_000, 61_000]) {
-        nowMs = atMs
-        recorded(20_000)
-        await settled()
-      }
-      expect(warn.mock.calls).toEqual([
-        [{ kept_rows: 30_000 }, 'queue.snapshot_held'],
-        [{ kept_rows: 30_000 }, 'queue.snapshot_held'],
-      ])
-    } finally {
-      await reader.query('rollback')
-      reader.release()
-    }
+  test('leaves a queue alone in which little is dead', async () => {
+    await turnOver(10_000)
+    expect(await vacuumQueue(database.pool)).toBeNull()
   })
 
-  test('does not wait for a vacuum that another has begun', async () => {
-    const other = await database.pool.connect()
-    try {
-      await turnOver(30_000)
-      await other.query('begin; lock table patchbay.delivery_queue in share update exclusive mode')
-      const { recorded, settled } = tidy()
-      recorded(20_000)
-      await settled()
-      expect(warn).not.toHaveBeenCalled()
-    } finally {
-      await other.query('rollback')
-      other.release()
-    }
+  test('says how many rows somebody’s snapshot made it leave', async () => {
+    const left = await beside(
+      'begin isolation level repeatable read; select count(*) from patchbay.orgs',
+      async () => {
+        await turnOver(30_000)
+        return vacuumQueue(database.pool)
+      },
+    )
+    expect(left).toBe(30_000)
+  })
+
+  test.each([
+    ['another worker is at it', `select pg_advisory_lock(hashtext('patchbay.tidy'))`],
+    [
+      'autovacuum is at it',
+      'begin; lock table patchbay.delivery_queue in share update exclusive mode',
+    ],
+  ])('waits for nobody where %s, and leaves the next one free to', async (_who, sql) => {
+    await turnOver(30_000)
+    expect(await beside(sql, () => vacuumQueue(database.pool))).toBeNull()
     expect(await pagesOfALook()).toBeGreaterThan(100)
-  })
-
-  test('says why it could not, and tries again a minute later', async () => {
-    const error = new Error('no')
-    let tries = 0
-    const connect = () => {
-      tries += 1
-      return Promise.reject(error)
-    }
-    const pool = { connect } as unknown as TestDatabase['pool']
-    const { recorded, settled } = makeTidy({ pool, log: { warn }, nowMs: () => nowMs })
-    for (const atMs of [0, 59_000, 61_000]) {
-      nowMs = atMs
-      recorded(20_000)
-      await settled()
-    }
-    expect(tries).toBe(2)
-    expect(warn.mock.calls[0]).toEqual([{ err: error }, 'queue.not_tidied'])
-  })
-
-  test('takes a twentieth of the time at most', async () => {
-    let took = 0
-    const query = (text: string) => {
-      if (text.startsWith('vacuum')) {
-        took += 1
-        nowMs += 500
-      }
-      return Promise.resolve({ rows: [] })
-    }
-    const client = { query, release: () => undefined }
-    const pool = { connect: () => Promise.resolve(client) } as unknown as TestDatabase['pool']
-    const { recorded, settled } = makeTidy({ pool, log: { warn }, nowMs: () => nowMs })
-    for (const afterMs of [0, 9_000, 1_000]) {
-      nowMs += afterMs
-      recorded(20_000)
-      await settled()
-    }
-    expect(took).toBe(2)
+    await expect.poll(() => vacuumQueue(database.pool)).toBe(0)
   })
 })

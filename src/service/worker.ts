@@ -15,7 +15,7 @@ import { recordAttempts } from '../delivery/record.ts'
 import { makeRecorder } from '../delivery/recorder.ts'
 import { sweep } from '../delivery/sweep.ts'
 import { promoteDue, tendLanes } from '../delivery/tend.ts'
-import { makeTidy } from '../delivery/tidy.ts'
+import { makeTidy, vacuumQueue } from '../delivery/tidy.ts'
 import { makePumpRecoveries } from '../history/recovery-pump.ts'
 import { makeMaintain } from '../history/retention.ts'
 import { toAppError } from '../http/problem.ts'
@@ -99,7 +99,21 @@ export async function runWorker(
   stack.defer(() => patient.end())
   const maintain = makeMaintain({ db: patient, log, retentionDays: config.RETENTION_DAYS })
   await maintain()
-  const tidy = makeTidy({ pool: patient, log, nowMs: () => performance.now() })
+  const tidying = openPool({
+    url: resources.databaseUrl,
+    max: 1,
+    applicationName: 'patchbay tidy',
+    // Who stops us waits for it.
+    settings: ['statement_timeout=5000'],
+    onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
+  })
+  stack.defer(() => tidying.end())
+  const tidy = makeTidy({
+    vacuum: () => vacuumQueue(tidying),
+    log,
+    nowMs: () => performance.now(),
+    signal,
+  })
   const recorder = makeRecorder({
     record: (records) => recordAttempts(hot, records),
     log,

@@ -17,7 +17,8 @@ const OTHER_TYPE = 'bench.failing'
  * The rate of healthy lanes with a million deliveries owed to a thousand lanes of another org, against the rate with none. Their
  * endpoints answer 500 to everything, for hours: each circuit is open, with a probe due within the next quarter of an hour; of
  * the events the first tenth was tried four times before, and waits for the fifth, some time in the next hour; the rest came
- * later and is held. So while it measures, probes go out and fail, and retries come due and are held.
+ * later and is held. So while it measures, probes go out and fail, and retries come due and are held: some thirty a second, also while the
+ * other side is measured.
  */
 export const backlogPart: Part = {
   name: 'backlog',
@@ -30,8 +31,12 @@ export const backlogPart: Part = {
       to: toLanes(LANES),
     }
     const turns = await measureSides(stage, [
-      { ...side, database: await copyLanes(stage, LANES) },
-      { ...side, database: await copyWithBacklog(stage, others), owedToPath: '/lane/' },
+      async () => ({ ...side, database: await copyLanes(stage, LANES) }),
+      async () => ({
+        ...side,
+        database: await copyWithBacklog(stage, others),
+        owedToPath: '/lane/',
+      }),
     ])
     const refused = turns.reduce((sum, [, { counts }]) => sum + counts.refused, 0)
     stage.say(`${refused} probes went out and failed meanwhile`)

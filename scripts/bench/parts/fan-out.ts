@@ -20,7 +20,7 @@ export const fanOutPart: Part = {
       warmUp: Math.ceil(warmUp / fanOut),
       to: fanOut === 1 ? toLanes(LANES) : toAll,
     })
-    const turns = await measureSides(stage, [await side(1), await side(LANES)])
+    const turns = await measureSides(stage, [() => side(1), () => side(LANES)])
     return turns.flatMap(([one, many]) => [
       atLeast(
         'fan_out_50_to_1',

@@ -19,15 +19,15 @@ export const historyPart: Part = {
   isOnce: false,
   measure: async (stage) => {
     const past = stage.isQuick ? PAST.quick : PAST.full
-    const side = async (database: Promise<Database>) => ({
-      database: await database,
+    const side = async (copy: () => Promise<Database>) => ({
+      database: await copy(),
       events: stage.size.deliveries,
       warmUp: stage.size.warmUp,
       to: toLanes(LANES),
     })
     const turns = await measureSides(stage, [
-      await side(copyLanes(stage, LANES)),
-      await side(copyAfter(stage, past)),
+      () => side(() => copyLanes(stage, LANES)),
+      () => side(() => copyAfter(stage, past)),
     ])
     const title = `after ${past.toLocaleString('en')} deliveries ÷ with none`
     return turns.flatMap(([without, after]) => [

@@ -3,7 +3,7 @@ import { toLanes } from '../emit.ts'
 import { type Measured, openSide } from '../end-to-end.ts'
 import { copyLanes, subscribeLanes } from '../lanes.ts'
 import type { Options } from '../options.ts'
-import type { Part, Raw, Result, Stage } from '../part.ts'
+import type { Part, Result, Stage } from '../part.ts'
 import { atLeast, quotientOf, wrongs } from '../results.ts'
 import { inTurns, turnsOf } from '../turns.ts'
 import type { WorkerOptions } from '../workers.ts'
@@ -29,8 +29,7 @@ export function makeLanesPart({ lanes: counts, walls }: Pick<Options, 'lanes' | 
     isOnce: false,
     measure: async (stage) => {
       const results: Result[] = []
-      await using raw = await stage.openRaw()
-      for (const lanes of counts) results.push(...(await measureLanes(stage, raw, lanes, walls)))
+      for (const lanes of counts) results.push(...(await measureLanes(stage, lanes, walls)))
       return results
     },
     conclude: (lines) => {
@@ -44,13 +43,10 @@ export function makeLanesPart({ lanes: counts, walls }: Pick<Options, 'lanes' | 
   }
 }
 
-async function measureLanes(
-  stage: Stage,
-  raw: Raw,
-  lanes: number,
-  walls: boolean,
-): Promise<Result[]> {
+async function measureLanes(stage: Stage, lanes: number, walls: boolean): Promise<Result[]> {
   await using stack = new AsyncDisposableStack()
+  // A new one for each, as warm as what is measured against it.
+  const raw = stack.use(await stage.openRaw())
   const open = async (making: Promise<Database>, options: WorkerOptions) => {
     const database = stack.use(await making)
     const run = { ...options, database, to: toLanes(lanes), ...eventsOf(stage, lanes) }
@@ -61,8 +57,8 @@ async function measureLanes(
   const bare = walls ? await open(copyBare(stage, lanes), { isBare: true }) : null
   for (const side of [durable, off, bare]) await side?.warmUp()
   const title = `${lanes} ${lanes === 1 ? 'lane' : 'lanes'}`
-  const own = bare === null ? [] : [bare.measure]
-  const sides = [raw.measure, durable.measure, off.measure, ...own] as const
+  const others = bare === null ? [] : [bare.measure]
+  const sides = [raw.measure, durable.measure, off.measure, ...others] as const
   const turns = await inTurns(turnsOf(stage), sides)
   return turns.flatMap(([ceiling, own, ownOff, without]) => {
     const quotient = quotientOf(own.perSecond, ceiling)

@@ -40,9 +40,9 @@ export const pgBossPart: Part = {
       }
     }
     const turns = await measureSides(stage, [
-      await side('single'),
-      await side(null),
-      await side('batched'),
+      () => side('single'),
+      () => side(null),
+      () => side('batched'),
     ])
     return turns.flatMap(([single, ours, batched]) => {
       noteBaselineCosts(stage, batched)

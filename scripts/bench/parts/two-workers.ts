@@ -17,14 +17,15 @@ export const twoWorkersPart: Part = {
   name: 'two_workers',
   isOnce: false,
   measure: async (stage) => {
+    const events = stage.isQuick ? DELIVERIES.quick : DELIVERIES.full
     const side = async (workers: number) => ({
       database: await copyLanes(stage, LANES, '/slow/50'),
       workers,
-      events: stage.isQuick ? DELIVERIES.quick : DELIVERIES.full,
-      warmUp: stage.size.warmUp,
+      events,
+      warmUp: events,
       to: toLanes(LANES),
     })
-    const turns = await measureSides(stage, [await side(1), await side(2)])
+    const turns = await measureSides(stage, [() => side(1), () => side(2)])
     const title = 'two workers ÷ one, answers after 50 ms'
     return turns.flatMap(([one, two]) => [
       atLeast('two_workers', title, GOAL, quotientOf(two.perSecond, one.perSecond)),
