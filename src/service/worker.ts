@@ -2,7 +2,7 @@ import packageJson from '../../package.json' with { type: 'json' }
 import { attemptTimeoutMs, type Config } from '../config.ts'
 import { HOT_SETTINGS, INDEXED_SETTINGS } from '../db/hot-settings.ts'
 import { openListener } from '../db/listener.ts'
-import { openPool } from '../db/pool.ts'
+import { openPool, type PoolOptions } from '../db/pool.ts'
 import { type LaneConfig, makeAttempt } from '../delivery/attempt.ts'
 import { claimDue } from '../delivery/claim.ts'
 import { makeDispatcher } from '../delivery/dispatcher.ts'
@@ -57,57 +57,33 @@ export async function runWorker(
   const { egress, keyring, jobs } = resources
   const leaseMs = config.LEASE_SECONDS * 1000
   const timeoutMs = attemptTimeoutMs(config)
+  const open = (name: string, options: Pick<PoolOptions, 'max' | 'isDurable' | 'settings'>) => {
+    const pool = openPool({
+      ...options,
+      url: resources.databaseUrl,
+      applicationName: `patchbay ${name}`,
+      onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
+    })
+    stack.defer(() => pool.end())
+    return pool
+  }
   // Its own pool: the hot statements are few and known, must use their indexes whatever the statistics say, are planned once,
   // and may be allowed not to wait for the disk.
-  const hot = openPool({
-    url: resources.databaseUrl,
+  const hot = open('worker', {
     max: 4,
-    applicationName: 'patchbay worker',
     isDurable: config.DURABLE_LEASES,
     settings: HOT_SETTINGS,
-    onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
   })
-  stack.defer(() => hot.end())
   // What feeds the queue need not wait for the disk: what a crash of Postgres takes back it does again, and nobody has sent it,
   // because a claim that is on the disk has all that was before it there too.
-  const feed = openPool({
-    url: resources.databaseUrl,
-    max: 3,
-    applicationName: 'patchbay feed',
-    isDurable: false,
-    settings: HOT_SETTINGS,
-    onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
-  })
-  stack.defer(() => feed.end())
-
-  const upkeep = openPool({
-    url: resources.databaseUrl,
-    max: 1,
-    applicationName: 'patchbay upkeep',
-    settings: INDEXED_SETTINGS,
-    onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
-  })
-  stack.defer(() => upkeep.end())
+  const feed = open('feed', { max: 3, isDurable: false, settings: HOT_SETTINGS })
+  const upkeep = open('upkeep', { max: 1, settings: INDEXED_SETTINGS })
   // Moving what a default partition caught in weeks may take minutes.
-  const patient = openPool({
-    url: resources.databaseUrl,
-    max: 1,
-    applicationName: 'patchbay maintenance',
-    settings: ['statement_timeout=600000'],
-    onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
-  })
-  stack.defer(() => patient.end())
+  const patient = open('maintenance', { max: 1, settings: ['statement_timeout=600000'] })
+  // Who stops us waits for it.
+  const tidying = open('tidy', { max: 1, settings: ['statement_timeout=5000'] })
   const maintain = makeMaintain({ db: patient, log, retentionDays: config.RETENTION_DAYS })
   await maintain()
-  const tidying = openPool({
-    url: resources.databaseUrl,
-    max: 1,
-    applicationName: 'patchbay tidy',
-    // Who stops us waits for it.
-    settings: ['statement_timeout=5000'],
-    onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
-  })
-  stack.defer(() => tidying.end())
   const tidy = makeTidy({
     vacuum: () => vacuumQueue(tidying),
     log,
