@@ -57,11 +57,10 @@ export async function runWorker(
   const { egress, keyring, jobs } = resources
   const leaseMs = config.LEASE_SECONDS * 1000
   const timeoutMs = attemptTimeoutMs(config)
-  const open = (name: string, options: Pick<PoolOptions, 'max' | 'isDurable' | 'settings'>) => {
+  const open = (options: Omit<PoolOptions, 'url' | 'onError'>) => {
     const pool = openPool({
       ...options,
       url: resources.databaseUrl,
-      applicationName: `patchbay ${name}`,
       onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
     })
     stack.defer(() => pool.end())
@@ -69,19 +68,33 @@ export async function runWorker(
   }
   // Its own pool: the hot statements are few and known, must use their indexes whatever the statistics say, are planned once,
   // and may be allowed not to wait for the disk.
-  const hot = open('worker', {
+  const hot = open({
     max: 4,
+    applicationName: 'patchbay worker',
     isDurable: config.DURABLE_LEASES,
     settings: HOT_SETTINGS,
   })
   // What feeds the queue need not wait for the disk: what a crash of Postgres takes back it does again, and nobody has sent it,
   // because a claim that is on the disk has all that was before it there too.
-  const feed = open('feed', { max: 3, isDurable: false, settings: HOT_SETTINGS })
-  const upkeep = open('upkeep', { max: 1, settings: INDEXED_SETTINGS })
+  const feed = open({
+    max: 3,
+    applicationName: 'patchbay feed',
+    isDurable: false,
+    settings: HOT_SETTINGS,
+  })
+  const upkeep = open({ max: 1, applicationName: 'patchbay upkeep', settings: INDEXED_SETTINGS })
   // Moving what a default partition caught in weeks may take minutes.
-  const patient = open('maintenance', { max: 1, settings: ['statement_timeout=600000'] })
+  const patient = open({
+    max: 1,
+    applicationName: 'patchbay maintenance',
+    settings: ['statement_timeout=600000'],
+  })
   // Who stops us waits for it.
-  const tidying = open('tidy', { max: 1, settings: ['statement_timeout=5000'] })
+  const tidying = open({
+    max: 1,
+    applicationName: 'patchbay tidy',
+    settings: ['statement_timeout=5000'],
+  })
   const maintain = makeMaintain({ db: patient, log, retentionDays: config.RETENTION_DAYS })
   await maintain()
   const tidy = makeTidy({
