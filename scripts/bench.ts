@@ -179,8 +179,13 @@ function agrees(earlier: Report | null, lines: readonly Line[], tolerance: numbe
 }
 
 async function readReport(file: string): Promise<Report> {
-  const report: Report = JSON.parse(await readFile(file, 'utf8'))
-  return report
+  try {
+    const report: Report = JSON.parse(await readFile(file, 'utf8'))
+    if (Array.isArray(report.results)) return report
+  } catch (error) {
+    throw new OptionError(`--compare: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  throw new OptionError(`--compare: ${file} was not written by --json`)
 }
 
 const stopping = new AbortController()
