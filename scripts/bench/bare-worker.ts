@@ -13,6 +13,7 @@ import { makeFeatures } from '../../src/service/features.ts'
 import { makeInbound } from '../../src/service/inbound.ts'
 import { runWorker } from '../../src/service/worker.ts'
 import { makeLog } from '../../src/telemetry/log.ts'
+import { NO_METER } from '../../src/telemetry/meter.ts'
 import { plainKeyring } from './plain-keyring.ts'
 
 /**
@@ -74,6 +75,7 @@ const resources = {
   jobs,
   registry: toRegistry([genericWebhook]),
   newId: makeNewId({ nowMs: Date.now, randomBytes }),
+  meter: NO_METER,
 }
 const features = makeFeatures(config, resources, log)
 const inbound = makeInbound(resources, features, log, stopping.signal)

@@ -18,7 +18,7 @@ export const latencyPart: Part = {
   measure: async (stage: Stage): Promise<Result[]> => {
     const { turns, seconds, singles } = stage.isQuick
       ? { turns: 1, seconds: 1, singles: 5 }
-      : { turns: 7, seconds: 3, singles: 20 }
+      : { turns: 16, seconds: 2, singles: 20 }
     await using stack = new AsyncDisposableStack()
     const host = await openHost(stage, stack, 'latency')
     stack.use(await startProduct('worker', stage, host.database))
