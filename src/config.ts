@@ -86,6 +86,11 @@ export const settings = z.object({
       'Postgres 15 to 18. Unset: an embedded Postgres 18 with its data under `PATCHBAY_DIR`.',
     ),
   PORT: port.default(8787).describe('Port of the HTTP API; 0 takes any free one.'),
+  METRICS_PORT: port
+    .optional()
+    .describe(
+      'Port on `HOST` where this process answers `/metrics` and `/healthz`, and nothing else: for a worker, which listens nowhere without it, or beside the API.',
+    ),
   HOST: z.string().min(1).default('127.0.0.1').describe('Address the HTTP API listens on.'),
   AUTH_JWKS_URL: httpUrl
     .optional()

@@ -50,6 +50,7 @@ async function serve(
   log.info(
     {
       url: service.url,
+      ...(service.metricsUrl === null ? {} : { metrics_url: service.metricsUrl }),
       roles: [...(roles.isApi ? ['api'] : []), ...(roles.isWorker ? ['worker'] : [])],
       database:
         config.DATABASE_URL === undefined

@@ -71,6 +71,7 @@ const OWNED_BY: Record<string, readonly string[]> = {
   pg: ['db'],
   'pg-boss': ['jobs'],
   pino: ['telemetry'],
+  'prom-client': ['telemetry'],
   undici: ['egress'],
   'rate-limiter-flexible': ['limits'],
   ajv: ['tools'],

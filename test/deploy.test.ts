@@ -61,6 +61,9 @@ const podsOf = (name: string) => {
   return { ...found.spec, pod: found.spec.template.spec, container: first }
 }
 
+/** Of the manifests alone: a process has none by itself. */
+const METRICS_PORT = 9464
+
 describe('the manifests', () => {
   test('are all in one namespace, which they make', () => {
     expect(files.length).toBeGreaterThan(6)
@@ -109,13 +112,14 @@ describe('the manifests', () => {
     expect(podsOf('patchbay-worker').container.command[2]).toBe('worker')
   })
 
-  test('ask the API whether it lives and whether it is ready, and a worker nothing', () => {
+  test('ask the API whether it lives and whether it is ready, a worker nothing, and both for metrics', () => {
     const { container: api } = podsOf('patchbay-api')
     expect(api.livenessProbe?.httpGet.path).toBe('/healthz')
     expect(api.readinessProbe?.httpGet.path).toBe('/readyz')
-    expect(api.ports?.map(({ containerPort }) => containerPort)).toEqual([parseConfig({}).PORT])
+    const portsOf = (one: typeof api) => one.ports?.map(({ containerPort }) => containerPort)
+    expect(portsOf(api)).toEqual([parseConfig({}).PORT, METRICS_PORT])
     const { container: worker } = podsOf('patchbay-worker')
-    expect(worker).not.toHaveProperty('ports')
+    expect(portsOf(worker)).toEqual([METRICS_PORT])
     expect(worker).not.toHaveProperty('livenessProbe')
   })
 
@@ -164,7 +168,10 @@ describe('the manifests', () => {
       policyTypes: ['Ingress', 'Egress'],
     })
     const inward = policies.filter(({ spec }) => Array.isArray(Object(spec).ingress))
-    expect(inward.map(({ metadata }) => metadata.name)).toEqual(['patchbay-requests'])
+    expect(inward.map(({ metadata }) => metadata.name)).toEqual([
+      'patchbay-requests',
+      'patchbay-metrics',
+    ])
     const text = JSON.stringify(named('NetworkPolicy', 'patchbay-internet')?.spec)
     for (const own of [
       '10.0.0.0/8',
@@ -202,7 +209,9 @@ describe('their settings', () => {
     expect(Object.keys(real)).toEqual(Object.keys(secrets))
     const config = parseConfig({ ...given, ...real })
     const plain = parseConfig({})
-    const meant = Object.keys(given).filter((name) => /^(AUTH|TRUSTED|CORS|PUBLIC)_/.test(name))
+    const meant = Object.keys(given).filter((name) =>
+      /^(AUTH|TRUSTED|CORS|PUBLIC|METRICS)_/.test(name),
+    )
     for (const name of Object.keys(given).filter((one) => !meant.includes(one))) {
       expect([name, Reflect.get(config, name)]).toEqual([name, Reflect.get(plain, name)])
     }

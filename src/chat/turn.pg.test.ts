@@ -16,6 +16,7 @@ import { type EventInput, emit } from '../outbox/emit.ts'
 import type { Keyring } from '../security/keyring.ts'
 import { makeTools } from '../service/tools.ts'
 import { makeLog } from '../telemetry/log.ts'
+import { NO_METER } from '../telemetry/meter.ts'
 import { makeConversations } from './conversations.ts'
 import { demoModel } from './demo-model.ts'
 import type { Model, ModelTurn } from './model.ts'
@@ -105,6 +106,7 @@ function say(content: string, wiring: Wiring = {}) {
     audit: () => Promise.resolve(),
     egress,
     newId,
+    meter: NO_METER,
     loadHost: async () => PLAIN_HOST,
     urlJudge: async () => () => null,
     limited: (_, work) => work(),

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { tried } from '../../test/fixtures/attempts.ts'
 import { makeRedact } from '../core/redact.ts'
 import { makeLog } from '../telemetry/log.ts'
+import { NO_METER } from '../telemetry/meter.ts'
 import type { LaneConfig, Tried } from './attempt.ts'
 import type { Claim, Claimed } from './claim.ts'
 import { type DispatcherDeps, makeDispatcher } from './dispatcher.ts'
@@ -29,6 +30,7 @@ const QUIET: DispatcherDeps = {
   recorder: { add: () => undefined, unrecorded: () => 0, flush: () => Promise.resolve() },
   random: () => 0,
   log: makeLog('silent'),
+  meter: NO_METER,
   concurrency: 4,
   laneStart: 1,
   laneConcurrency: 2,
@@ -378,4 +380,20 @@ test('nothing is started after the end, though a step breaks while a claim is un
   isOver = true
   await sleep(100)
   expect(wasLate).toBe(false)
+})
+
+test('a try is counted by its outcome, with its time', async () => {
+  const stop = new AbortController()
+  const counted = Promise.withResolvers<unknown>()
+  const tried: Tried = { outcome: { kind: 'interrupted', error: '' }, durationMs: 7 }
+  const running = makeDispatcher({
+    ...QUIET,
+    lanesOf: () => Promise.resolve({ open: new Map([['A', CONFIG]]), waiting: new Set() }),
+    attempt: () => Promise.resolve(tried),
+    meter: { attempted: (...attempted) => counted.resolve(attempted) },
+    claim: () => Promise.resolve({ ...NOTHING, deliveries: [claimedOf('A')] }),
+  }).run(stop.signal)
+  expect(await counted.promise).toEqual(['interrupted', 7])
+  stop.abort()
+  await running
 })

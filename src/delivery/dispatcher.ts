@@ -4,6 +4,7 @@ import type { Consequence, Outcome } from '../core/delivery.ts'
 import type { EventRecord } from '../core/event.ts'
 import { type Settlement, settle } from '../core/settle.ts'
 import type { Log } from '../telemetry/log.ts'
+import type { Meter } from '../telemetry/meter.ts'
 import type { AttemptLimits, LaneConfig, Tried } from './attempt.ts'
 import type { Claim, Claimed, ClaimedRow } from './claim.ts'
 import { makeInFlight } from './in-flight.ts'
@@ -73,6 +74,7 @@ export interface DispatcherDeps {
   }
   readonly random: () => number
   readonly log: Log
+  readonly meter: Pick<Meter, 'attempted'>
   readonly concurrency: number
   /** Deliveries of one lane in flight in this process, about: of one that is new or failing, and of one that answers. */
   readonly laneStart: number
@@ -135,6 +137,7 @@ export function makeDispatcher(deps: DispatcherDeps) {
         inFlight.ended(row.subscription_id, row.is_unproven, outcome.kind, coolingOf(durationMs))
         deps.recorder.add(toRecord(row, outcome, durationMs, lane.scheduleS, deps.random()))
         logAttempt(deps.log, row, outcome, durationMs)
+        deps.meter.attempted(outcome.kind, durationMs)
         if ('consequence' in outcome && outcome.consequence !== undefined) {
           deps.follow(row, lane, outcome.consequence)
         }

@@ -6,6 +6,7 @@ import type { Provider } from '../core/provider.ts'
 import type { makeIntegrations } from '../integrations/integrations.ts'
 import type { Verdict } from '../limits/window.ts'
 import type { Log } from '../telemetry/log.ts'
+import type { Exposed, Meter } from '../telemetry/meter.ts'
 import { makeIsTrusted } from './client-address.ts'
 import { docsPage } from './docs-page.ts'
 import { authenticate } from './middleware/auth.ts'
@@ -73,6 +74,8 @@ export interface AppDeps
 /** What is around every route, also while there are none yet. */
 export interface FrameDeps {
   readonly log: Log
+  readonly meter: Meter
+  readonly exposeMetrics: () => Promise<Exposed>
   /** CIDRs and addresses of the proxies in front. */
   readonly trustedProxies: readonly string[]
   /** Of pages that may call the API. */
@@ -128,7 +131,7 @@ export function createApp(deps: AppDeps) {
   return app
 }
 
-/** What answers before the database is there: alive, not ready, and nothing else. */
+/** What answers before the database is there: alive, not ready, its metrics, and nothing else. */
 export function createWaitingApp(frame: FrameDeps, reason: () => string) {
   const app = makeFrame(frame, () => Promise.resolve(reason()))
   app.all('*', () => {
@@ -138,11 +141,11 @@ export function createWaitingApp(frame: FrameDeps, reason: () => string) {
 }
 
 function makeFrame(
-  { log, trustedProxies, corsOrigins }: FrameDeps,
+  { log, meter, exposeMetrics, trustedProxies, corsOrigins }: FrameDeps,
   unreadiness: () => Promise<string | null>,
 ) {
   const app = makeRouter()
-  app.use(requestLog({ log, isTrusted: makeIsTrusted(trustedProxies) }))
+  app.use(requestLog({ log, meter, isTrusted: makeIsTrusted(trustedProxies) }))
   if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins))
   app.onError(makeOnError(log))
   app.notFound((c) => problemResponse(c, new AppError('NOT_FOUND', 'No such route.')))
@@ -152,6 +155,10 @@ function makeFrame(
     return reason === null
       ? c.json({ status: 'ready' })
       : c.json({ status: 'not ready', reason }, 503)
+  })
+  app.get('/metrics', async (c) => {
+    const { contentType, text } = await exposeMetrics()
+    return c.body(text, 200, { 'content-type': contentType })
   })
   return app
 }

@@ -28,6 +28,8 @@ export class ListenError extends Error {
 }
 
 interface ListenOptions {
+  /** That the port comes from; `PORT` unless it says otherwise. */
+  readonly setting?: string
   readonly log: Pick<Log, 'info' | 'warn' | 'error'>
   readonly timeouts?: Partial<typeof TIMEOUTS>
   readonly maxConnections?: number
@@ -65,15 +67,16 @@ export async function listen(
   options: ListenOptions,
 ): Promise<Listener> {
   const current = { fetch: first }
+  const { setting = 'PORT' } = options
   const server = openServer(current, options)
   const actualPort = await new Promise<number>((done, fail) => {
     server.once('error', (error) => {
       const code = 'code' in error ? error.code : ''
       const why =
         code === 'EADDRINUSE'
-          ? 'is taken by another process: stop it, or set PORT to another one (0: any free port)'
+          ? `is taken by another process: stop it, or set ${setting} to another one (0: any free port)`
           : `cannot be opened: ${error.message}`
-      fail(new ListenError(`PORT: ${host}:${port} ${why}`, { cause: error }))
+      fail(new ListenError(`${setting}: ${host}:${port} ${why}`, { cause: error }))
     })
     server.listen(port, host, () => {
       const address = server.address()

@@ -17,6 +17,7 @@ import { type Listener, listen } from '../http/listen.ts'
 import { openCredentials } from '../integrations/credentials.ts'
 import type { Take } from '../limits/limiter.ts'
 import type { Log } from '../telemetry/log.ts'
+import type { Exposition } from './exposition.ts'
 import { makeMcp, mcpAccessOf } from './mcp.ts'
 import { jwtSecret } from './resources.ts'
 import { makeSlackApp } from './slack-app.ts'
@@ -24,7 +25,7 @@ import { makeSlackRequests } from './slack-requests.ts'
 import type { Works } from './worker.ts'
 
 /** The API on its resources: every feature made, each given what it needs of the others. */
-export async function makeApi(config: Config, works: Works, log: Log) {
+export async function makeApi(config: Config, works: Works, exposition: Exposition, log: Log) {
   const { resources, features, inbound } = works
   const { db, pool, keyring, egress, jobs, newId, registry } = resources
   const { inOrg, readInOrg, audit, take, emitIn } = features
@@ -47,7 +48,7 @@ export async function makeApi(config: Config, works: Works, log: Log) {
     decide: (orgId, id, decision, by) => features.approvals.decide(orgId, id, decision, by),
     publishedKeys: features.contextTokens.published,
     log,
-    frame: frameOf(config, log),
+    frame: frameOf(config, exposition, log),
     takeRequest: perMinute('principal', config.RATE_LIMIT_PRINCIPAL, take),
     takeInbound: perMinute('inbound', config.RATE_LIMIT_INTEGRATION, take),
     version: packageJson.version,
@@ -91,14 +92,25 @@ export async function makeApi(config: Config, works: Works, log: Log) {
 }
 
 /** Listens already and says of everything that it waits, until it is given the API to use. */
-export function listenWaiting(config: Config, log: Log, reason: () => string): Promise<Listener> {
-  const app = createWaitingApp(frameOf(config, log), reason)
+export function listenWaiting(
+  config: Config,
+  exposition: Exposition,
+  log: Log,
+  reason: () => string,
+): Promise<Listener> {
+  const app = createWaitingApp(frameOf(config, exposition, log), reason)
   return listen(config.HOST, config.PORT, app.fetch, { log })
 }
 
 /** What is around every route, with and without a database. */
-function frameOf(config: Config, log: Log): FrameDeps {
-  return { log, trustedProxies: config.TRUSTED_PROXIES, corsOrigins: config.CORS_ORIGINS }
+function frameOf(config: Config, { meter, expose }: Exposition, log: Log): FrameDeps {
+  return {
+    log,
+    meter,
+    exposeMetrics: expose,
+    trustedProxies: config.TRUSTED_PROXIES,
+    corsOrigins: config.CORS_ORIGINS,
+  }
 }
 
 function perMinute(what: string, points: number, take: Take): AppDeps['takeRequest'] {

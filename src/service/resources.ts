@@ -18,6 +18,7 @@ import { type Jobs, openJobs } from '../jobs/jobs.ts'
 import { makeRegistry, type Registry } from '../providers/registry.ts'
 import { type Keyring, openKeyring } from '../security/keyring.ts'
 import type { Log } from '../telemetry/log.ts'
+import type { Meter } from '../telemetry/meter.ts'
 import { makeLookAtMcp } from '../tools/mcp/client/look-at.ts'
 import { makeKeyWrapper } from './master-key.ts'
 
@@ -41,6 +42,7 @@ export interface Resources extends Pick<Tenants, 'inOrg' | 'readInOrg' | 'writeI
   readonly jobs: Jobs
   readonly registry: Registry
   readonly newId: () => string
+  readonly meter: Meter
 }
 
 /**
@@ -49,7 +51,7 @@ export interface Resources extends Pick<Tenants, 'inOrg' | 'readInOrg' | 'writeI
  */
 export async function openResources(
   config: Config,
-  log: Log,
+  { log, meter }: { readonly log: Log; readonly meter: Meter },
   stack: AsyncDisposableStack,
   signal: AbortSignal,
   onWaiting: (reason: string) => void,
@@ -125,7 +127,7 @@ export async function openResources(
     keyring,
     egress,
   }
-  return { ...opened, jobs, registry, newId }
+  return { ...opened, jobs, registry, newId, meter }
 }
 
 async function openDatabase(config: Config, stack: AsyncDisposableStack): Promise<string> {

@@ -1,8 +1,12 @@
 import { sql } from 'drizzle-orm'
+import packageJson from '../../package.json' with { type: 'json' }
 import type { Config } from '../config.ts'
 import { integrationProviders } from '../db/schema.ts'
+import { listen } from '../http/listen.ts'
 import type { Log } from '../telemetry/log.ts'
+import { NO_METER } from '../telemetry/meter.ts'
 import { makeApprovalWork } from './approval-work.ts'
+import { answerScrapes, type Exposition, makeExposition } from './exposition.ts'
 import { makeFeatures } from './features.ts'
 import { makeInbound } from './inbound.ts'
 import { openResources, type Resources } from './resources.ts'
@@ -16,6 +20,8 @@ export interface Roles {
 export interface Service extends AsyncDisposable {
   /** Of the API; null for a worker alone. */
   readonly url: string | null
+  /** Where the metrics are, if on a port of their own. */
+  readonly metricsUrl: string | null
   readonly databaseUrl: string
   /** Rejects when the worker breaks for good. */
   readonly worker: Promise<void>
@@ -37,24 +43,46 @@ export async function openService(
   const waiting = { reason: 'the database is being opened' }
   // Not even read where there is none: its routes and their schemas are 25 MB.
   const api = roles.isApi ? await import('./api.ts') : null
-  const listener = (await api?.listenWaiting(config, log, () => waiting.reason)) ?? null
+  const exposition = await openExposition(config, roles, log)
+  const listener =
+    api === null || exposition === null
+      ? null
+      : await api.listenWaiting(config, exposition, log, () => waiting.reason)
   if (listener !== null) opening.use(listener)
+  const scrapes =
+    exposition === null || config.METRICS_PORT === undefined
+      ? null
+      : await listen(config.HOST, config.METRICS_PORT, answerScrapes(exposition), {
+          log,
+          setting: 'METRICS_PORT',
+        })
+  if (scrapes !== null) opening.use(scrapes)
   const anySignal = AbortSignal.any([signal, stopping.signal])
-  const resources = await openResources(config, log, opening, anySignal, (reason) => {
-    waiting.reason = reason
-  })
+  const resources = await openResources(
+    config,
+    { log, meter: exposition?.meter ?? NO_METER },
+    opening,
+    anySignal,
+    (reason) => {
+      waiting.reason = reason
+    },
+  )
   await syncProviders(resources)
+  exposition?.readFrom(resources.databaseUrl, opening)
   const features = makeFeatures(config, resources, log)
   const inbound = makeInbound(resources, features, log, stopping.signal)
   const approvalWork = makeApprovalWork(resources, features, inbound, log, stopping.signal)
   const works = { resources, features, inbound, approvalWork }
-  if (api !== null) listener?.use((await api.makeApi(config, works, log)).fetch)
+  if (api !== null && exposition !== null) {
+    listener?.use((await api.makeApi(config, works, exposition, log)).fetch)
+  }
   const owned = opening.move()
   const worker = roles.isWorker
     ? runWorker(config, works, log, owned, stopping.signal)
     : Promise.resolve()
   return {
     url: listener?.url ?? null,
+    metricsUrl: scrapes === null ? null : `${scrapes.url}/metrics`,
     databaseUrl: resources.databaseUrl,
     worker,
     [Symbol.asyncDispose]: async () => {
@@ -66,6 +94,13 @@ export async function openService(
       await owned.disposeAsync()
     },
   }
+}
+
+/** null: nobody can ask this process for metrics, so it counts nothing and does not load what would. */
+async function openExposition(config: Config, roles: Roles, log: Log): Promise<Exposition | null> {
+  if (!roles.isApi && config.METRICS_PORT === undefined) return null
+  const { makeMetrics } = await import('../telemetry/metrics.ts')
+  return makeExposition(makeMetrics(packageJson.version), log)
 }
 
 /** The catalogue as rows, for people with SQL. */

@@ -21,6 +21,7 @@ import { renderEvent } from '../providers/slack/blocks.ts'
 import { openKeyring } from '../security/keyring.ts'
 import { makeLocalWrapper } from '../security/local-wrapper.ts'
 import { makeLog } from '../telemetry/log.ts'
+import { NO_METER } from '../telemetry/meter.ts'
 import { makeCallApp } from './call-app.ts'
 import { makePostTo } from './post-to.ts'
 import { makeSlackClicks } from './slack-clicks.ts'
@@ -62,7 +63,7 @@ async function decide(orgId: string, approvalId: string, decision: string, by: A
 const { byId, byPlace } = makeFindIntegration(database.pool)
 const unused = () => Promise.reject(new Error('nobody says anything here'))
 const app = makeRouter()
-app.use(requestLog({ log, isTrusted: () => false }))
+app.use(requestLog({ log, meter: NO_METER, isTrusted: () => false }))
 app.onError(makeOnError(log))
 app.route(
   '/',

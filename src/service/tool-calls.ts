@@ -23,7 +23,7 @@ interface CallsDeps extends ToolsDeps {
 /** How tools are called: with a run that is written down, and where they ask, with a person's approval. */
 export function makeToolCalls(deps: CallsDeps) {
   const { config, inOrg, egress, newId, keyring, loadHost, emit, audit } = deps
-  const { args, catalog, contextTokens, mcp, userAgent } = deps
+  const { args, catalog, contextTokens, mcp, userAgent, meter } = deps
   const runs = makeRuns({ inOrg, writeInOrg: deps.writeInOrg, emit, audit })
   const approvals = makeApprovals({
     inOrg,
@@ -60,7 +60,13 @@ export function makeToolCalls(deps: CallsDeps) {
     limited: deps.limited,
     call,
     hold: approvals.hold,
-    runs,
+    runs: {
+      begin: runs.begin,
+      end: async (run, by) => {
+        meter.toolRan(run.outcome, run.durationMs)
+        await runs.end(run, by)
+      },
+    },
     newId,
   })
   return { call, invoke, runs, approvals }

@@ -24,7 +24,7 @@ import { makeToolSources } from './tool-sources.ts'
 export interface ToolsDeps
   extends Pick<
     Resources,
-    'inOrg' | 'readInOrg' | 'writeInOrg' | 'egress' | 'newId' | 'pool' | 'keyring'
+    'inOrg' | 'readInOrg' | 'writeInOrg' | 'egress' | 'newId' | 'pool' | 'keyring' | 'meter'
   > {
   readonly jobs: Pick<Jobs, 'carryOut'>
   readonly config: Pick<Config, 'PUBLIC_URL' | 'APPROVAL_SECONDS' | 'TOOLS_PER_ORG'>

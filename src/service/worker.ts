@@ -157,6 +157,7 @@ export async function runWorker(
     recorder,
     random: Math.random,
     log,
+    meter: resources.meter,
     concurrency: config.WORKER_CONCURRENCY,
     laneStart: LANE_START,
     laneConcurrency: LANE_CONCURRENCY,

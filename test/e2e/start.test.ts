@@ -138,6 +138,38 @@ test('the embedded database survives a restart, and a kill that leaves its serve
   expect(await second.exited).toBe(0)
 })
 
+test('a worker tells its metrics on a port of their own, from before the database is there', async () => {
+  await using database = await openTestDatabase()
+  const databasePort = await freePort()
+  const later = new URL(database.url)
+  later.port = String(databasePort)
+  const port = await freePort()
+  const env = { ...newSecrets(), DATABASE_URL: later.href, METRICS_PORT: String(port) }
+  const started = stack.use(startPatchbay('worker', env))
+  const url = `http://127.0.0.1:${port}`
+  const metrics = () =>
+    fetch(`${url}/metrics`).then(
+      (response) => response.text(),
+      () => '',
+    )
+  await until('it says that it waits', async () =>
+    (await metrics()).includes('\npatchbay_database_up 0\n'),
+  )
+  expect((await fetch(`${url}/healthz`)).status).toBe(200)
+  expect((await fetch(`${url}/orgs`)).status).toBe(404)
+  await forward(databasePort, Number(new URL(database.url).port))
+  await until('it has read the database', async () =>
+    (await metrics()).includes('\npatchbay_database_up 1\n'),
+  )
+  expect(started.output()).toContain(`"metrics_url":"${url}/metrics"`)
+
+  const rival = stack.use(startPatchbay('worker', env))
+  expect(await rival.exited).toBe(1)
+  expect(rival.output()).toMatch(new RegExp(`^METRICS_PORT: 127.0.0.1:${port} is taken`))
+  started.kill('SIGTERM')
+  expect(await started.exited).toBe(0)
+})
+
 test('another master key than the one the database was sealed with is found at the start', async () => {
   await using database = await openTestDatabase()
   const secrets = newSecrets()

@@ -2,9 +2,11 @@ import { randomUUID } from 'node:crypto'
 import type { Context } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { createMiddleware } from 'hono/factory'
+import { matchedRoutes } from 'hono/route'
 import { AppError } from '../../core/error.ts'
 import { isOrgId } from '../../core/id.ts'
 import type { Log } from '../../telemetry/log.ts'
+import type { Meter } from '../../telemetry/meter.ts'
 import { bodyBounds } from '../body-bounds.ts'
 import { clientAddress } from '../client-address.ts'
 import type { AppEnv } from '../env.ts'
@@ -15,15 +17,16 @@ const REQUEST_ID = /^[A-Za-z0-9_.:-]{1,128}$/
 
 interface RequestLogDeps {
   readonly log: Log
+  readonly meter: Pick<Meter, 'requestAnswered'>
   /** Whether an address is that of a proxy of the operator's. */
   readonly isTrusted: (address: string) => boolean
 }
 
 /**
  * Gives the request its id (the caller's, if it sent a sane one) and its address, its answer the headers that every answer
- * has, and logs it in one line at its end.
+ * has, and logs and counts it at its end.
  */
-export function requestLog({ log, isTrusted }: RequestLogDeps) {
+export function requestLog({ log, meter, isTrusted }: RequestLogDeps) {
   return createMiddleware<AppEnv>(async (c, next) => {
     const given = c.req.header('x-request-id') ?? ''
     const requestId = REQUEST_ID.test(given) ? given : randomUUID()
@@ -42,14 +45,18 @@ export function requestLog({ log, isTrusted }: RequestLogDeps) {
     const startedAt = performance.now()
     await next()
     if (!c.res.headers.has('x-request-id')) addMissing(c, headers)
+    const { method } = c.req
+    const { status } = c.res
+    const durationMs = performance.now() - startedAt
+    meter.requestAnswered({ method, route: routeOf(c), status }, durationMs)
     log.info(
       {
         request_id: requestId,
-        method: c.req.method,
+        method,
         path: new URL(c.req.url).pathname,
-        status: c.res.status,
+        status,
         error: c.get('errorCode'),
-        duration_ms: Math.round(performance.now() - startedAt),
+        duration_ms: Math.round(durationMs),
         org_id: c.get('orgId'),
         principal_id: c.get('principal')?.id,
         address: c.get('address'),
@@ -57,6 +64,12 @@ export function requestLog({ log, isTrusted }: RequestLogDeps) {
       'request.answered',
     )
   })
+}
+
+/** As it was declared, so that there are no more of them than routes; what nobody declared is one. */
+function routeOf(c: Context<AppEnv>): string {
+  // Middlewares stand among them, also behind a route.
+  return matchedRoutes(c).findLast(({ path }) => !path.includes('*'))?.path ?? 'none'
 }
 
 /** An answer that was not made by the context knows nothing of the headers that were prepared there. */
