@@ -13,6 +13,7 @@ import { authenticate } from './middleware/auth.ts'
 import { allowOrigins } from './middleware/cors.ts'
 import { limitPrincipal } from './middleware/rate-limit.ts'
 import { limitBody, noteOrg, refuseCodings, requestLog, requireJson } from './middleware/request.ts'
+import { sayPlainly } from './plain-words.ts'
 import { makeOnError, problemResponse } from './problem.ts'
 import { makeRouter } from './route.ts'
 import { type ApiKeyRoutesDeps, apiKeyRoutes } from './routes/api-keys.ts'
@@ -84,6 +85,7 @@ export interface FrameDeps {
 
 /** The HTTP API. Does not listen. */
 export function createApp(deps: AppDeps) {
+  sayPlainly()
   const app = makeFrame(deps.frame, deps.unreadiness)
 
   const api = makeRouter()
