@@ -51,7 +51,8 @@ interface ConnectDeps {
 }
 
 interface Vetted {
-  readonly address: string
+  /** All of them may be called; one at least. */
+  readonly addresses: readonly string[]
   readonly port: number
   /** The operator named the host. */
   readonly isListed: boolean
@@ -61,8 +62,8 @@ interface Vetted {
  * undici's connector with a guard in front: it judges the address that is dialled, in the moment of dialling.
  *
  * A `connect` function sees literals and names alike (a `lookup` is never asked for literals). Every resolved address must
- * be allowed, one bad record refuses all, and the vetted address is the one that is dialled, so a name that changes its
- * mind between check and use gains nothing. TLS still checks the certificate against the name.
+ * be allowed, one bad record refuses all, and what is dialled is what was vetted, so a name that changes its mind between
+ * check and use gains nothing. TLS still checks the certificate against the name.
  */
 export function makeGuardedConnector(deps: ConnectDeps): buildConnector.connector {
   return (options, callback) => {
@@ -72,26 +73,49 @@ export function makeGuardedConnector(deps: ConnectDeps): buildConnector.connecto
       (vetted) => {
         const isName = isIP(host) === 0
         const servername = options.servername ?? (isName ? host : undefined)
-        const to = { ...options, hostname: vetted.address, port: String(port) }
-        deps.dial(
-          servername === undefined ? to : { ...to, servername },
-          deps.isDirect ? checkPeer(vetted, deps.reach, callback) : callback,
-        )
+        const to = { ...options, port: String(port), ...(servername && { servername }) }
+        dialInTurn(to, vetted, deps, callback)
       },
       (error: Error) => callback(error, null),
     )
   }
 }
 
+/** A host may have several addresses, and some of them be away: nothing has been sent to those. One that says nothing is not passed. */
+const UNREACHED = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'EADDRNOTAVAIL'])
+const MOST_DIALLED = 3
+
+function dialInTurn(
+  to: Omit<buildConnector.Options, 'hostname'>,
+  vetted: Vetted,
+  deps: ConnectDeps,
+  callback: buildConnector.Callback,
+): void {
+  const dial = ([address = '', ...others]: readonly string[]) => {
+    const finish = deps.isDirect ? checkPeer(address, vetted, deps.reach, callback) : callback
+    deps.dial({ ...to, hostname: address }, (...[error, socket]) => {
+      if (error === null) finish(null, socket)
+      else if (others.length > 0 && isUnreached(error)) dial(others)
+      else callback(error, null)
+    })
+  }
+  dial(vetted.addresses.slice(0, MOST_DIALLED))
+}
+
+function isUnreached(error: Error): boolean {
+  return 'code' in error && typeof error.code === 'string' && UNREACHED.has(error.code)
+}
+
 /** The last look, at the other end itself. */
 function checkPeer(
+  dialled: string,
   vetted: Vetted,
   reach: Reach,
   callback: buildConnector.Callback,
 ): buildConnector.Callback {
   return (...[error, socket]) => {
     if (error !== null) callback(error, null)
-    else if (isPeer(socket, vetted, reach)) callback(null, socket)
+    else if (isPeer(socket, dialled, vetted, reach)) callback(null, socket)
     else {
       socket.destroy()
       callback(new BlockedError(BLOCKED), null)
@@ -99,28 +123,26 @@ function checkPeer(
   }
 }
 
-function isPeer({ remoteAddress }: Socket, vetted: Vetted, reach: Reach): boolean {
+function isPeer({ remoteAddress }: Socket, dialled: string, vetted: Vetted, reach: Reach): boolean {
   // A socket that has gone since has no other end.
-  if (remoteAddress === undefined || remoteAddress === vetted.address || vetted.isListed)
-    return true
+  if (remoteAddress === undefined || remoteAddress === dialled || vetted.isListed) return true
   return reach.isReachable(remoteAddress, vetted.port)
 }
 
-/** The address to dial for a host. Throws BlockedError or DnsError. */
+/** The addresses to dial for a host, one after the other. Throws BlockedError or DnsError. */
 async function vet(host: string, port: number, { reach, resolve }: ConnectDeps): Promise<Vetted> {
   if (reach.isListed(host, port)) {
     // The operator named this host: the system's resolver may know it from /etc/hosts or a container network.
-    const found = isIP(host) === 0 ? await lookup(host, { order: 'ipv4first' }) : null
-    const address = found?.address ?? host
-    if (reach.isDenied(address, port)) throw new BlockedError(BLOCKED)
-    return { address, port, isListed: true }
+    const found = isIP(host) === 0 ? await lookup(host, { all: true, order: 'ipv4first' }) : []
+    const addresses = found.length > 0 ? found.map(({ address }) => address) : [host]
+    if (addresses.some((each) => reach.isDenied(each, port))) throw new BlockedError(BLOCKED)
+    return { addresses, port, isListed: true }
   }
   const addresses = isIP(host) === 0 ? await resolve(host) : [host]
-  const [address] = addresses
-  if (address === undefined || !addresses.every((each) => reach.isReachable(each, port))) {
+  if (addresses.length === 0 || !addresses.every((each) => reach.isReachable(each, port))) {
     throw new BlockedError(BLOCKED)
   }
-  return { address, port, isListed: false }
+  return { addresses, port, isListed: false }
 }
 
 const BLOCKED = 'the host resolves to an address that may not be called'

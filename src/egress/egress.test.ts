@@ -230,6 +230,57 @@ describe('the guard', () => {
     expect(receiver.requests.at(-1)?.headers.host).toBe(`hooks.example.com:${receiver.port}`)
   })
 
+  test('dials the next address of a name where the one before cannot be reached, and judges all of them first', async () => {
+    const dialled: string[] = []
+    const dial: Dial = ({ hostname, port }, callback) => {
+      dialled.push(hostname)
+      const socket = connect(Number(port), hostname, () => callback(null, socket))
+      socket.once('error', (error) => callback(error, null))
+    }
+    const by = (...addresses: string[]) =>
+      open({
+        allow: parseAllowList(['127.0.0.0/8']),
+        resolve: () => Promise.resolve(addresses),
+        dial,
+      })
+    const url = `http://many.example.com:${receiver.port}/next`
+    const before = receiver.requests.length
+    expect(await send(url, {}, by('127.0.0.2', '127.0.0.3', '127.0.0.1'))).toMatchObject({
+      kind: 'answer',
+    })
+    expect(dialled).toEqual(['127.0.0.2', '127.0.0.3', '127.0.0.1'])
+    expect(receiver.requests).toHaveLength(before + 1)
+
+    dialled.length = 0
+    const none = ['127.0.0.2', '127.0.0.3', '127.0.0.4', '127.0.0.1']
+    expect(await send(url, {}, by(...none))).toMatchObject({
+      kind: 'failed',
+      reason: 'connection refused: nothing listens there',
+    })
+    expect(dialled).toEqual(none.slice(0, 3))
+
+    dialled.length = 0
+    expect(await send(url, {}, by('127.0.0.2', '10.0.0.1'))).toMatchObject({ kind: 'blocked' })
+    expect(dialled).toEqual([])
+  })
+
+  test('dials no other address where one has answered, however badly', async () => {
+    const dialled: string[] = []
+    const by = open({
+      allow: parseAllowList(['127.0.0.0/8']),
+      resolve: () => Promise.resolve(['127.0.0.1', '127.0.0.2']),
+      dial: ({ hostname }, callback) => {
+        dialled.push(hostname)
+        callback(Object.assign(new Error('reset'), { code: 'ECONNRESET' }), null)
+      },
+    })
+    expect(await send('http://many.example.com/', {}, by)).toMatchObject({
+      kind: 'failed',
+      reason: 'connection reset before an answer',
+    })
+    expect(dialled).toEqual(['127.0.0.1'])
+  })
+
   test('blocks a record that is no address', async () => {
     const by = strict({ 'odd.example.com': ['not-an-ip'] })
     expect(await send('http://odd.example.com/', {}, by)).toMatchObject({ kind: 'blocked' })
