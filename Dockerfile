@@ -6,6 +6,8 @@ RUN npm install --no-save --no-audit --no-fund --omit=dev --omit=optional --igno
 
 FROM node:26-slim
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=8787
+# As `scripts/run.mjs` has it: a tenth less memory.
+ENV MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072
 # Nothing that could fetch or install code is needed from here on.
 RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /usr/local/bin/yarn* /opt/yarn*
 WORKDIR /app

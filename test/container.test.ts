@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
+import packageJson from '../package.json' with { type: 'json' }
 
 interface Instruction {
   readonly name: string
@@ -51,6 +52,13 @@ describe('the image', () => {
     expect(after.map(({ name }) => name)).not.toContain('RUN')
     expect(after.map(({ name }) => name)).not.toContain('COPY')
     expect(stage.map(({ value }) => value).join()).not.toMatch(/--chown|--chmod|chown|chmod/)
+  })
+
+  test('gives the allocator what `npm run` gives it', () => {
+    const words = valuesOf('ENV').flatMap((value) => value.split(/ +/))
+    const set = Object.fromEntries(words.map((word) => word.split('=')))
+    expect(Object.keys(packageJson.config)).toContain('MALLOC_ARENA_MAX')
+    expect(set).toMatchObject(packageJson.config)
   })
 
   test('has no npm when it runs, and starts without one', () => {

@@ -1,6 +1,7 @@
 import { fork, type Serializable } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import packageJson from '../../package.json' with { type: 'json' }
 
 const root = join(import.meta.dirname, '../..')
 const STOP_MS = 40_000
@@ -8,7 +9,7 @@ const STOP_MS = 40_000
 export interface Start {
   readonly script: string
   readonly args?: readonly string[]
-  /** All of its environment, but for where programs are found and options of Node. */
+  /** All of its environment, but for where programs are found, options of Node, and what `npm run` gives the allocator. */
   readonly env?: Readonly<Record<string, string>>
   /** Takes its output; unset: ours. */
   readonly logFile?: string
@@ -32,7 +33,7 @@ export function startChild<Message>(start: Start): Child<Message> {
   const { PATH = '', NODE_OPTIONS = '' } = process.env
   const child = fork(join(root, start.script), start.args ?? [], {
     cwd: root,
-    env: { PATH, NODE_OPTIONS, ...start.env },
+    env: { ...packageJson.config, PATH, NODE_OPTIONS, ...start.env },
     stdio: ['ignore', out, out, 'ipc'],
     signal: start.signal,
     killSignal: 'SIGKILL',
