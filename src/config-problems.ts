@@ -11,6 +11,9 @@ export function combinationProblems(config: Config): string[] {
   if (!isEmbedded && config.AUTH_JWKS_URL === undefined && !hasSecret) {
     problems.push('AUTH_JWKS_URL: must be set (or AUTH_JWT_SECRET) where DATABASE_URL is')
   }
+  if (config.METRICS_PORT === config.PORT && config.PORT !== 0) {
+    problems.push('METRICS_PORT: must not be PORT, where /metrics is anyway')
+  }
   const isVault = config.KMS_VAULT_KEY !== undefined
   if (!isEmbedded && config.MASTER_KEY === undefined && !isVault) {
     problems.push(

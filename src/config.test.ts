@@ -147,6 +147,14 @@ describe('combinations', () => {
     ])
   })
 
+  test('the port of the metrics alone is another one than that of the API', () => {
+    expect(problemsOf({ METRICS_PORT: '8787' })).toEqual([
+      expect.stringMatching(/^METRICS_PORT: must not be PORT/),
+    ])
+    expect(problemsOf({ METRICS_PORT: '9464' })).toEqual([])
+    expect(problemsOf({ METRICS_PORT: '0', PORT: '0' })).toEqual([])
+  })
+
   test('what wraps is a master key of ours or a key of Vault, never both', () => {
     const { DATABASE_URL, AUTH_JWT_SECRET, MASTER_KEY } = external
     const vault = { KMS_VAULT_KEY: 'patchbay', KMS_VAULT_URL: 'https://vault:8200' }

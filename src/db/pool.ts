@@ -25,6 +25,8 @@ export interface PoolOptions {
   readonly isPipelined?: boolean
   /** Session settings, `name=value`. */
   readonly settings?: readonly string[]
+  /** How long an answer is waited for, whatever keeps it; then its connection is given up. Unset: as long as it takes. */
+  readonly queryTimeoutMs?: number
   readonly onError: (error: Error) => void
 }
 
@@ -48,6 +50,7 @@ export function openPool(options: PoolOptions): pg.Pool {
     idleTimeoutMillis: 30_000,
     keepAlive: true,
     pipeline: options.isPipelined ?? false,
+    ...(options.queryTimeoutMs === undefined ? {} : { query_timeout: options.queryTimeoutMs }),
   })
   pool.on('error', options.onError)
   // The pool listens to idle connections alone. One that is lost in somebody's hands fails their next statement, and without a

@@ -1,54 +1,69 @@
+import type { Pool } from 'pg'
 import { openPool } from '../db/pool.ts'
-import { type Backlog, readBacklog } from '../delivery/backlog.ts'
+import { type Backlog, type Delay, readBacklog, readDelay } from '../delivery/backlog.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Exposed, Meter } from '../telemetry/meter.ts'
 import type { Metrics, Reading } from '../telemetry/metrics.ts'
+import { atMostEvery } from './at-most-every.ts'
 
 /** Whoever asks more often, and there may be several, is told the same: anybody may ask. */
 const READ_EVERY_MS = 5000
+const RENDER_EVERY_MS = 1000
 
 /** What `/metrics` answers: what this process counted, and what is to be done, as the database says it. */
 export interface Exposition {
   readonly meter: Meter
   readonly expose: () => Promise<Exposed>
-  /** Until then, and when it does not answer in time, the first alone, with `patchbay_database_up` 0. */
+  /**
+   * Until then, and when it does not answer in time, `patchbay_database_up` is 0, and what would be read is missing. When the
+   * process stops, both are.
+   */
   readonly readFrom: (databaseUrl: string, stack: AsyncDisposableStack) => void
 }
 
-export function makeExposition(metrics: Metrics, log: Log): Exposition {
-  let read: () => Promise<Backlog | null> = () => Promise.resolve(null)
+interface ExpositionDeps {
+  readonly metrics: Metrics
+  readonly log: Log
+  readonly nowMs: () => number
+  /** How long the database is waited for. */
+  readonly patienceMs: number
+}
+
+export function makeExposition({ metrics, log, nowMs, patienceMs }: ExpositionDeps): Exposition {
+  let read = (): Promise<Reading[]> => Promise.resolve([toDatabase(false)])
   return {
     meter: metrics,
-    expose: async () => metrics.expose(toReadings(await read())),
+    expose: atMostEvery(RENDER_EVERY_MS, nowMs, async () => metrics.expose(await read())),
     readFrom: (url, stack) => {
-      // A connection of its own: it is asked most when all others are taken.
+      // A connection of its own: it is asked most when all others are taken. Who answers nothing any more is not waited for.
       const pool = openPool({
         url,
         max: 1,
         applicationName: 'patchbay metrics',
-        settings: ['statement_timeout=5000'],
+        settings: [`statement_timeout=${patienceMs}`],
+        queryTimeoutMs: patienceMs,
         onError: (error) => log.warn({ err: error }, 'database.connection_lost'),
       })
-      stack.defer(() => pool.end())
-      read = atMostEvery(READ_EVERY_MS, () =>
-        readBacklog(pool).catch((error: unknown) => {
-          log.warn({ err: error }, 'backlog.not_read')
-          return null
-        }),
-      )
+      stack.defer(async () => {
+        read = () => Promise.resolve([])
+        await pool.end()
+      })
+      read = atMostEvery(READ_EVERY_MS, nowMs, () => readAll(pool, log))
     },
   }
 }
 
-/** Who asks in between gets what was last asked for, also while it is under way. */
-function atMostEvery<Found>(everyMs: number, ask: () => Promise<Found>): () => Promise<Found> {
-  let last: { readonly found: Promise<Found>; readonly untilMs: number } | null = null
-  return () => {
-    if (last === null || performance.now() > last.untilMs) {
-      last = { found: ask(), untilMs: performance.now() + everyMs }
-    }
-    return last.found
-  }
+/** Where so much is owed that counting takes too long, the counts alone are missing. */
+async function readAll(pool: Pool, log: Log): Promise<Reading[]> {
+  const orNull = <Found>(found: Promise<Found>): Promise<Found | null> =>
+    found.catch((error: unknown) => {
+      log.warn({ err: error }, 'backlog.not_read')
+      return null
+    })
+  const delay = await orNull(readDelay(pool))
+  if (delay === null) return [toDatabase(false)]
+  const backlog = await orNull(readBacklog(pool))
+  return [toDatabase(true), ...toDelays(delay), ...(backlog === null ? [] : toCounts(backlog))]
 }
 
 /** For a port where there is nothing else. */
@@ -63,28 +78,38 @@ export function answerScrapes({ expose }: Exposition) {
   }
 }
 
-function toReadings(backlog: Backlog | null): Reading[] {
-  const database: Reading = {
-    name: 'patchbay_database_up',
-    help: 'Whether the database answered in time. What is read from it is missing while it does not.',
-    values: [{ value: backlog === null ? 0 : 1 }],
-  }
-  if (backlog === null) return [database]
-  const byState = (states: Readonly<Record<string, number>>) =>
-    Object.entries(states).map(([state, value]) => ({ labels: { state }, value }))
+const toDatabase = (isUp: boolean): Reading => ({
+  name: 'patchbay_database_up',
+  help: 'Whether the database answered in time. What is read from it is missing while it does not.',
+  values: [{ value: Number(isUp) }],
+})
+
+const toDelays = ({ pendingAgeS, owedAgeS, deadRows }: Delay): Reading[] => [
+  {
+    name: 'patchbay_events_pending_age_seconds',
+    help: 'How long the first event has waited that is not fanned out.',
+    values: [{ value: pendingAgeS }],
+  },
+  {
+    name: 'patchbay_owed_age_seconds',
+    help: 'How long the first in line of a healthy lane has been ready, at most: whether there are enough workers.',
+    values: [{ value: owedAgeS }],
+  },
+  {
+    name: 'patchbay_queue_dead_rows',
+    help: "Rows of the queue that are gone and not vacuumed, by Postgres's estimate.",
+    values: [{ value: deadRows }],
+  },
+]
+
+function toCounts(backlog: Backlog): Reading[] {
   const { ready, inFlight, blocked, held, waiting } = backlog
   const { healthy, failing, circuitOpen, refused, disabled } = backlog
   return [
-    database,
     {
       name: 'patchbay_events_pending',
       help: 'Events that are committed and not fanned out.',
       values: [{ value: backlog.pending }],
-    },
-    {
-      name: 'patchbay_events_pending_age_seconds',
-      help: 'How long the first of them has waited.',
-      values: [{ value: backlog.pendingAgeS }],
     },
     {
       name: 'patchbay_deliveries_owed',
@@ -92,24 +117,17 @@ function toReadings(backlog: Backlog | null): Reading[] {
       values: byState({ ready, in_flight: inFlight, waiting, held, blocked }),
     },
     {
-      name: 'patchbay_owed_age_seconds',
-      help: 'How long the first in line of a healthy lane has been ready, at most: whether there are enough workers.',
-      values: [{ value: backlog.owedAgeS }],
-    },
-    {
       name: 'patchbay_subscriptions',
       help: 'Subscriptions, by state.',
       values: byState({ healthy, failing, circuit_open: circuitOpen, refused, disabled }),
     },
     {
-      name: 'patchbay_integrations_disconnected',
+      name: 'patchbay_integrations_refused',
       help: 'Integrations that their app has turned away.',
-      values: [{ value: backlog.disconnected }],
-    },
-    {
-      name: 'patchbay_queue_dead_rows',
-      help: "Rows of the queue that are gone and not vacuumed, by Postgres's estimate.",
-      values: [{ value: backlog.deadRows }],
+      values: [{ value: backlog.refusedIntegrations }],
     },
   ]
 }
+
+const byState = (states: Readonly<Record<string, number>>) =>
+  Object.entries(states).map(([state, value]) => ({ labels: { state }, value }))

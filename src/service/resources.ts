@@ -45,22 +45,32 @@ export interface Resources extends Pick<Tenants, 'inOrg' | 'readInOrg' | 'writeI
   readonly meter: Meter
 }
 
+/** Who opens them. */
+interface Around {
+  readonly log: Log
+  readonly meter: Meter
+  /** Called again for each reason. */
+  readonly onWaiting: (reason: string) => void
+  /** The database is there and up to date; other things may still be waited for. */
+  readonly onDatabase: (databaseUrl: string) => void
+}
+
 /**
  * Opens the database (waiting for it as long as it takes), brings it up to date, and opens what stands on it. Whatever is
  * opened goes onto the stack.
  */
 export async function openResources(
   config: Config,
-  { log, meter }: { readonly log: Log; readonly meter: Meter },
+  { log, meter, onWaiting, onDatabase }: Around,
   stack: AsyncDisposableStack,
   signal: AbortSignal,
-  onWaiting: (reason: string) => void,
 ): Promise<Resources> {
   const newId = makeNewId({ nowMs: Date.now, randomBytes })
   const databaseUrl = await openDatabase(config, stack)
   const retry = { log, signal, onWaiting }
   const applied = await retrying(() => migrate(databaseUrl), retry)
   if (applied.length > 0) log.info({ applied }, 'database.migrated')
+  onDatabase(databaseUrl)
   const pool = openPool({
     url: databaseUrl,
     max: 10,

@@ -55,20 +55,20 @@ export async function openService(
       : await listen(config.HOST, config.METRICS_PORT, answerScrapes(exposition), {
           log,
           setting: 'METRICS_PORT',
+          maxConnections: MOST_SCRAPES,
         })
   if (scrapes !== null) opening.use(scrapes)
   const anySignal = AbortSignal.any([signal, stopping.signal])
-  const resources = await openResources(
-    config,
-    { log, meter: exposition?.meter ?? NO_METER },
-    opening,
-    anySignal,
-    (reason) => {
+  const around = {
+    log,
+    meter: exposition?.meter ?? NO_METER,
+    onWaiting: (reason: string) => {
       waiting.reason = reason
     },
-  )
+    onDatabase: (url: string) => exposition?.readFrom(url, opening),
+  }
+  const resources = await openResources(config, around, opening, anySignal)
   await syncProviders(resources)
-  exposition?.readFrom(resources.databaseUrl, opening)
   const features = makeFeatures(config, resources, log)
   const inbound = makeInbound(resources, features, log, stopping.signal)
   const approvalWork = makeApprovalWork(resources, features, inbound, log, stopping.signal)
@@ -96,11 +96,19 @@ export async function openService(
   }
 }
 
+/** Of connections at a time. */
+const MOST_SCRAPES = 100
+
 /** null: nobody can ask this process for metrics, so it counts nothing and does not load what would. */
 async function openExposition(config: Config, roles: Roles, log: Log): Promise<Exposition | null> {
   if (!roles.isApi && config.METRICS_PORT === undefined) return null
   const { makeMetrics } = await import('../telemetry/metrics.ts')
-  return makeExposition(makeMetrics(packageJson.version), log)
+  return makeExposition({
+    metrics: makeMetrics(packageJson.version),
+    log,
+    nowMs: () => performance.now(),
+    patienceMs: 5000,
+  })
 }
 
 /** The catalogue as rows, for people with SQL. */

@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Exposed, Meter } from './meter.ts'
 
 /** A gauge as it was read, one value for each set of labels. */
@@ -20,13 +20,31 @@ export interface Metrics extends Meter {
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
 
 /**
+ * That would mislead: the lag is measured anew from each read on, so that of two who ask each takes it from the other, and
+ * of collections that come together one is counted.
+ */
+const MISLEADING = /^nodejs_(?:eventloop_lag|gc_duration)/
+
+/**
  * The metrics of one process, in the text format of Prometheus: its own, and under their usual names those of Node
  * (`process_…`, `nodejs_…`). [Prometheus exposition formats, text 0.0.4]
  */
 export function makeMetrics(version: string): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
+  for (const { name } of registry.getMetricsAsArray()) {
+    if (MISLEADING.test(name)) registry.removeSingleMetric(name)
+  }
   const registers = [registry]
+  new Counter({
+    name: 'patchbay_thread_busy_seconds_total',
+    help: 'How long the thread that does the work was busy.',
+    registers,
+    collect() {
+      this.reset()
+      this.inc(performance.eventLoopUtilization().active / 1000)
+    },
+  })
   const histogram = <Label extends string>(
     name: string,
     help: string,
