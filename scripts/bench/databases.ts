@@ -39,7 +39,13 @@ interface Template extends Contents {
   readonly login: Login
 }
 
-export function makeTemplates(serverUrl: string, newName: (of: string) => string): Templates {
+/** @param isSmall what a template holds is copied through the log, which takes less than two checkpoints then */
+export function makeTemplates(
+  serverUrl: string,
+  newName: (of: string) => string,
+  isSmall: boolean,
+): Templates {
+  const strategy = isSmall ? 'wal_log' : 'file_copy'
   const made = new Map<string, Promise<Template>>()
 
   async function make(fill: Fill): Promise<Template> {
@@ -59,7 +65,7 @@ export function makeTemplates(serverUrl: string, newName: (of: string) => string
       const database = newName('bench')
       await asAdmin(
         serverUrl,
-        `create database ${database} template ${template.login.name} owner ${template.login.name} strategy file_copy`,
+        `create database ${database} template ${template.login.name} owner ${template.login.name} strategy ${strategy}`,
       )
       const { masterKey, secrets } = template
       return {

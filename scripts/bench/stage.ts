@@ -61,7 +61,7 @@ export async function openStage(options: StageOptions): Promise<OpenStage> {
     receiverUrl,
     receiverPid: receiver.pid,
     dir,
-    templates: makeTemplates(server.url, newName),
+    templates: makeTemplates(server.url, newName, options.isQuick),
     newName,
     openRaw: async () => {
       const raw = await openRaw(receiverUrl, size, signal)

@@ -14,7 +14,7 @@ export const apiPart: Part = {
   isOnce: true,
   measure: async (stage: Stage): Promise<Result[]> => {
     const { many, times } = stage.isQuick
-      ? { many: 100_000, times: 5 }
+      ? { many: 50_000, times: 3 }
       : { many: 10_000_000, times: 60 }
     await using stack = new AsyncDisposableStack()
     const small = await openHistory(stage, stack, FEW)

@@ -23,7 +23,7 @@ export const hangingPart: Part = {
   isOnce: true,
   measure: async (stage: Stage): Promise<Result[]> => {
     const size = stage.isQuick
-      ? { goes: 1, lanes: 500, seconds: 2, settleMs: 500 }
+      ? { goes: 1, lanes: 300, seconds: 1, settleMs: 300 }
       : { goes: 3, lanes: 10_000, seconds: 8, settleMs: 3000 }
     const all: Go[] = []
     for (let go = 0; go < size.goes; go += 1) all.push(await measureOnce(stage, size))

@@ -14,7 +14,7 @@ export const idlePart: Part = {
   isOnce: true,
   measure: async (stage: Stage): Promise<Result[]> => {
     const { settleMs, seconds } = stage.isQuick
-      ? { settleMs: 1000, seconds: 2 }
+      ? { settleMs: 500, seconds: 1 }
       : { settleMs: 5000, seconds: 10 }
     await using stack = new AsyncDisposableStack()
     const server = stack.use(

@@ -17,7 +17,7 @@ export const latencyPart: Part = {
   isOnce: true,
   measure: async (stage: Stage): Promise<Result[]> => {
     const { turns, seconds, singles } = stage.isQuick
-      ? { turns: 1, seconds: 1, singles: 5 }
+      ? { turns: 1, seconds: 1, singles: 3 }
       : { turns: 16, seconds: 2, singles: 20 }
     await using stack = new AsyncDisposableStack()
     const host = await openHost(stage, stack, 'latency')

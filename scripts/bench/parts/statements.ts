@@ -32,7 +32,7 @@ export const statementsPart: Part = {
     const dir = join(plainStage.dir, 'counting')
     await using server = await openEmbedded({ dir, port: 0, flags: FLAGS })
     const { newName } = plainStage
-    const templates = makeTemplates(server.url, newName)
+    const templates = makeTemplates(server.url, newName, plainStage.isQuick)
     const stage = { ...plainStage, serverUrl: server.url, templates }
     await using database = await copyLanes(stage, LANES)
     await asAdmin(database.adminUrl, 'create extension pg_stat_statements')
