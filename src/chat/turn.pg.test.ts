@@ -93,13 +93,10 @@ interface Wiring {
 
 /** A turn as the process wires it. */
 function say(content: string, wiring: Wiring = {}) {
-  const { inOrg, readInOrg, writeInOrg } = database
+  const { inOrg } = database
   const conversations = makeConversations({ inOrg })
   const tools = makeTools({
-    inOrg,
-    readInOrg,
-    writeInOrg,
-    pool: database.pool,
+    ...database,
     keyring,
     jobs: { carryOut: () => undefined },
     config: { PUBLIC_URL: undefined, APPROVAL_SECONDS: 60, TOOLS_PER_ORG: 100 },

@@ -63,8 +63,8 @@ export function makeToolCalls(deps: CallsDeps) {
     runs: {
       begin: runs.begin,
       end: async (run, by) => {
-        meter.toolRan(run.outcome, run.durationMs)
         await runs.end(run, by)
+        meter.toolRan(run.outcome, run.durationMs)
       },
     },
     newId,

@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openTestDatabase } from '../fixtures/database.ts'
 import { newSecrets, startPatchbay, type TestProcess, until } from '../fixtures/process.ts'
+import { openReceiver } from '../fixtures/receiver.ts'
+import { subscribe } from '../fixtures/subscription.ts'
 
 let stack: AsyncDisposableStack
 let dir: string
@@ -162,6 +164,17 @@ test('a worker tells its metrics on a port of their own, from before the databas
     (await metrics()).includes('\npatchbay_database_up 1\n'),
   )
   expect(started.output()).toContain(`"metrics_url":"${url}/metrics"`)
+
+  const orgId = await database.addOrg()
+  const receiver = stack.use(await openReceiver((response) => response.end('ok')))
+  const input = { url: `${receiver.url}/hook`, eventTypes: ['*'] }
+  await subscribe(database, env.MASTER_KEY, orgId, input)
+  await database.pool.query(`select patchbay.emit_event($1, 'a.b', '{}')`, [orgId])
+  await until('it has counted what it delivered', async () =>
+    (await metrics()).includes(
+      '\npatchbay_delivery_attempt_duration_seconds_count{outcome="delivered"} 1\n',
+    ),
+  )
 
   const rival = stack.use(startPatchbay('worker', env))
   expect(await rival.exited).toBe(1)
